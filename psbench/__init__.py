@@ -1,0 +1,29 @@
+"""How person search methods are judged: predictions, evaluation, tables and curves.
+
+    import psbench, psbench_data
+
+    dataset = psbench_data.load("cuhk_sysu", root="/data/CUHK-SYSU")
+    predictions = psbench.Predictions.load("predictions/seqnet")
+    evaluation = psbench.evaluate(predictions, dataset.protocol("gallery-100"))
+    evaluation.map, evaluation.top(1)
+
+Needs no torch; the models and their training live in `psbench.zoo`, `psbench.training` and `psbench.inference`.
+"""
+
+from importlib.metadata import version
+
+__version__ = version("psbench")
+
+from psbench.evaluation import DetectionEvaluation, Evaluation, evaluate, evaluate_detection
+from psbench.predictions import Predictions
+from psbench_data import InputError
+
+__all__ = [
+    "DetectionEvaluation",
+    "Evaluation",
+    "InputError",
+    "Predictions",
+    "__version__",
+    "evaluate",
+    "evaluate_detection",
+]

@@ -1,0 +1,112 @@
+"""Detection: recall and average precision over all people of the test scenes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from psbench.evaluation.gallery import GalleryDetections, arrange
+from psbench.evaluation.segments import pair_iou, ranges, segment_argmax
+from psbench.predictions import Predictions
+from psbench_data import UNLABELED, Scenes
+
+_IOU = np.float32(0.5)
+
+
+@dataclass(frozen=True)
+class DetectionEvaluation:
+    """How well people are found.
+
+    Attributes:
+        recall: found people / all people, in [0, 1].
+        ap: average precision x recall, in [0, 1].
+        det_threshold: detections below this score were left out.
+        labeled_only: whether people without identity were left out.
+        num_people: the people that were to be found.
+        num_detections: the detections that were looked at.
+    """
+
+    recall: float
+    ap: float
+    det_threshold: float
+    labeled_only: bool
+    num_people: int
+    num_detections: int
+
+
+def evaluate_detection(
+    predictions: Predictions, scenes: Scenes, *, det_threshold: float = 0.01, labeled_only: bool = False
+) -> DetectionEvaluation:
+    """Recall and AP as SeqNet's evaluator defines them.
+
+    A person is found by the detection that overlaps it most, if its IoU is at least 0.5 and it overlaps no other
+    person more. There is no assignment by score: a second detection of a person is wrong, however high its score.
+
+    Args:
+        predictions: of all of `scenes`.
+        scenes: `dataset.split("test")`.
+        det_threshold: detections with a lower score are left out.
+        labeled_only: look for people with an identity only, in the scenes that have any. Detections of other people
+            then count as wrong, so that only the recall means something.
+
+    Raises:
+        InputError: naming every scene that is unknown or missing.
+    """
+    gallery = arrange(predictions, scenes, det_threshold, needed=np.arange(len(scenes)))
+    return detection_of(gallery, scenes, det_threshold, labeled_only)
+
+
+def detection_of(
+    gallery: GalleryDetections, scenes: Scenes, det_threshold: float, labeled_only: bool
+) -> DetectionEvaluation:
+    """`evaluate_detection` over the predicted scenes, on detections that are arranged already."""
+    person_scene = np.repeat(np.arange(len(scenes)), np.diff(scenes.offsets))
+    wanted = gallery.predicted[person_scene]
+    if labeled_only:
+        wanted = wanted & (scenes.person_ids != UNLABELED)
+    boxes, person_scene = scenes.boxes[wanted], person_scene[wanted]
+    people = np.bincount(person_scene, minlength=len(scenes))
+    looked_at = np.ones(len(gallery.scores), bool)
+    if labeled_only:
+        looked_at = people[gallery.scenes] > 0
+
+    # Every person with every detection of its scene. The IoU is rounded to float32 as in the original, where that
+    # decides whether an overlap of one half counts.
+    counts = np.diff(gallery.offsets)[person_scene]
+    person = np.repeat(np.arange(len(boxes)), counts)
+    detection = ranges(gallery.offsets[person_scene], counts)
+    iou = pair_iou(boxes[person], gallery.boxes[detection]).astype(np.float32)
+    best_of_person = segment_argmax(iou, person)
+    best_of_detection = np.zeros(len(iou), bool)
+    best_of_detection[segment_argmax(iou, detection)] = True
+    found = best_of_person[(iou[best_of_person] >= _IOU) & best_of_detection[best_of_person]]
+
+    right = np.zeros(len(gallery.scores), bool)
+    right[detection[found]] = True
+    recall = len(found) / len(boxes) if len(boxes) else 0.0
+    return DetectionEvaluation(
+        recall=recall,
+        ap=average_precision(right[looked_at], gallery.scores[looked_at]) * recall,
+        det_threshold=det_threshold,
+        labeled_only=labeled_only,
+        num_people=len(boxes),
+        num_detections=int(looked_at.sum()),
+    )
+
+
+def average_precision(right: np.ndarray, scores: np.ndarray) -> float:
+    """The step-wise area under precision over recall, equal scores forming one step; 0 where nothing is right.
+
+    Args:
+        right: (n,) bool.
+        scores: (n,).
+    """
+    if not right.any():
+        return 0.0
+    order = np.argsort(-scores, kind="stable")
+    right, scores = right[order], scores[order]
+    last_of_equals = np.append(scores[1:] != scores[:-1], True)
+    true = np.cumsum(right)[last_of_equals]
+    precision = true / (np.flatnonzero(last_of_equals) + 1)
+    return float((np.diff(true, prepend=0) * precision).sum() / true[-1])

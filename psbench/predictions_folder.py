@@ -1,0 +1,254 @@
+"""Predictions on disk: Parquet shards and a manifest. Plain data, readable without psbench, never executed.
+
+manifest.json          schema version, method, dataset, fingerprint, and each shard's rows and SHA-256
+scenes-00000.parquet   one row a scene: scene string, boxes list<float[4]>, scores list<float>,
+                           embeddings list<float[D]>
+queries.parquet        one row a query: scene string or null, box float[4] or null, embedding float[D]
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from psbench.predictions import Predictions
+from psbench_data import InputError
+from psbench_data.atomic import new_folder
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MANIFEST = "manifest.json"
+SCHEMA_VERSION = 1
+_SCENES_PER_SHARD = 4096
+
+
+class Shard(BaseModel):
+    """A Parquet file of the folder."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file: str = Field(pattern=r"^[a-z0-9-]+\.parquet$")
+    rows: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Manifest(BaseModel):
+    """What manifest.json holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: int
+    method: str
+    dataset: str
+    fingerprint: str
+    synthetic: bool
+    embedding_dim: int = Field(ge=1)
+    scenes: list[Shard]
+    queries: Shard
+
+
+def write(predictions: Predictions, folder: Path) -> Path:
+    """Write a folder that `read` takes; see `Predictions.save`."""
+    with new_folder(folder) as partial:
+        shards: list[Shard] = []
+        for start in range(0, len(predictions.scene_names), _SCENES_PER_SHARD):
+            stop = min(start + _SCENES_PER_SHARD, len(predictions.scene_names))
+            path = partial / f"scenes-{len(shards):05d}.parquet"
+            shards.append(_write_shard(_scenes_to_table(predictions, start, stop), path))
+        manifest = Manifest(
+            schema_version=SCHEMA_VERSION,
+            method=predictions.method,
+            dataset=predictions.dataset,
+            fingerprint=predictions.fingerprint,
+            synthetic=predictions.synthetic,
+            embedding_dim=predictions.query_embeddings.shape[1],
+            scenes=shards,
+            queries=_write_shard(_queries_to_table(predictions), partial / "queries.parquet"),
+        )
+        (partial / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n")
+    return folder
+
+
+def read(folder: Path) -> Predictions:
+    """Read a folder; see `Predictions.load`."""
+    manifest = _read_manifest(folder)
+    shards = [*manifest.scenes, manifest.queries]
+    if faults := [fault for shard in shards for fault in _file_faults(folder, shard)]:
+        raise InputError(faults)
+    dim = manifest.embedding_dim
+    scenes = [_read_shard(folder / shard.file, _scene_schema(dim), shard.rows) for shard in manifest.scenes]
+    queries = _read_shard(folder / manifest.queries.file, _query_schema(dim), manifest.queries.rows)
+    if faults := [
+        f for shard, table in zip(manifest.scenes, scenes, strict=True) for f in _list_faults(folder, shard, table)
+    ]:
+        raise InputError(faults)
+    counts = np.concatenate([_lengths(table, "scores") for table in scenes] or [np.zeros(0, np.int64)])
+    keyed = queries.num_rows > 0 and queries.column("scene").null_count == 0
+    predictions = Predictions(
+        scene_names=[name for table in scenes for name in table.column("scene").to_pylist()],
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        boxes=_values(scenes, "boxes").reshape(-1, 4),
+        scores=_values(scenes, "scores"),
+        embeddings=_values(scenes, "embeddings").reshape(-1, dim),
+        query_embeddings=_values([queries], "embedding").reshape(-1, dim),
+        query_scenes=queries.column("scene").to_pylist() if keyed else None,
+        query_boxes=_values([queries], "box").reshape(-1, 4) if keyed else None,
+        **manifest.model_dump(include={"method", "dataset", "fingerprint", "synthetic"}),
+    )
+    starts = np.cumsum([0, *(shard.rows for shard in manifest.scenes)])
+
+    def at_scene(scene: int) -> str:
+        shard = int(np.searchsorted(starts, scene, side="right")) - 1
+        row = f"row {scene - starts[shard]} (scene {predictions.scene_names[scene]!r})"
+        return f"{folder / manifest.scenes[shard].file}: {row}"
+
+    faults = [f"{folder}: {fault}" for fault in predictions.shape_faults()]
+    faults = faults or list(
+        predictions.value_faults(at_scene, lambda query: f"{folder / manifest.queries.file}: row {query}")
+    )
+    if faults:
+        raise InputError(faults)
+    return predictions
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise InputError(
+            f"{path}: not there, so {folder} is not a predictions folder. Give one that `psbench predict` wrote."
+        )
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise InputError(
+            f"{path}: {'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}. Write the folder again."
+            for fault in error.errors()
+        ) from None
+    if manifest.schema_version != SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: schema version {manifest.schema_version}, while this psbench reads {SCHEMA_VERSION}. "
+            "Write the folder again with this version, or install the one that wrote it."
+        )
+    return manifest
+
+
+def _file_faults(folder: Path, shard: Shard) -> list[str]:
+    path = folder / shard.file
+    if path.is_symlink() or not path.is_file():
+        return [f"{path}: named in {MANIFEST} and not there as a file. Copy the folder again in full."]
+    with path.open("rb") as stream:
+        if hashlib.file_digest(stream, "sha256").hexdigest() != shard.sha256:
+            return [f"{path}: its SHA-256 is not the one in {MANIFEST}. Copy the folder again, or write it again."]
+    return []
+
+
+def _read_shard(path: Path, schema: pa.Schema, rows: int) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(path).read().combine_chunks()
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a readable Parquet file ({error}). Write the folder again.") from error
+    try:
+        table = table.select(schema.names).cast(schema)
+    except (KeyError, pa.ArrowException) as error:
+        found = ", ".join(f"{f.name}: {f.type}" for f in table.schema)
+        expected = ", ".join(f"{f.name}: {f.type}" for f in schema)
+        raise InputError(f"{path}: expected the columns ({expected}), found ({found}). Write it so.") from error
+    if table.num_rows != rows:
+        raise InputError(f"{path}: {table.num_rows} rows, while {MANIFEST} says {rows}. Write the folder again.")
+    return table
+
+
+def _list_faults(folder: Path, shard: Shard, table: pa.Table) -> list[str]:
+    counts = {column: _lengths(table, column) for column in ("boxes", "scores", "embeddings")}
+    unequal = (counts["boxes"] != counts["scores"]) | (counts["embeddings"] != counts["scores"])
+    return [
+        f"{folder / shard.file}: row {row}: {', '.join(f'{c[row]} {name}' for name, c in counts.items())}. "
+        "Give as many of each."
+        for row in np.flatnonzero(unequal)
+    ]
+
+
+def _scene_schema(dim: int) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(
+        {
+            "scene": pa.string(),
+            "boxes": pa.list_(pa.list_(pa.float32(), 4)),
+            "scores": pa.list_(pa.float32()),
+            "embeddings": pa.list_(pa.list_(pa.float32(), dim)),
+        }
+    )
+
+
+def _query_schema(dim: int) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema({"scene": pa.string(), "box": pa.list_(pa.float32(), 4), "embedding": pa.list_(pa.float32(), dim)})
+
+
+def _scenes_to_table(predictions: Predictions, start: int, stop: int) -> pa.Table:
+    import pyarrow as pa
+
+    rows = slice(predictions.offsets[start], predictions.offsets[stop])
+    offsets = pa.array((predictions.offsets[start : stop + 1] - predictions.offsets[start]).astype(np.int32))
+    columns = [
+        pa.array(predictions.scene_names[start:stop], pa.string()),
+        pa.ListArray.from_arrays(offsets, _vectors(predictions.boxes[rows])),
+        pa.ListArray.from_arrays(offsets, pa.array(predictions.scores[rows])),
+        pa.ListArray.from_arrays(offsets, _vectors(predictions.embeddings[rows])),
+    ]
+    return pa.Table.from_arrays(columns, schema=_scene_schema(predictions.embeddings.shape[1]))
+
+
+def _queries_to_table(predictions: Predictions) -> pa.Table:
+    import pyarrow as pa
+
+    q, dim = predictions.query_embeddings.shape
+    scenes, boxes = predictions.query_scenes, predictions.query_boxes
+    columns = [
+        pa.nulls(q, pa.string()) if scenes is None else pa.array(scenes, pa.string()),
+        pa.nulls(q, pa.list_(pa.float32(), 4)) if boxes is None else _vectors(boxes),
+        _vectors(predictions.query_embeddings),
+    ]
+    return pa.Table.from_arrays(columns, schema=_query_schema(dim))
+
+
+def _write_shard(table: pa.Table, path: Path) -> Shard:
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, path)
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return Shard(file=path.name, rows=table.num_rows, sha256=digest)
+
+
+def _vectors(array: np.ndarray) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(array).ravel()), array.shape[1])
+
+
+def _lengths(table: pa.Table, column: str) -> np.ndarray:
+    import pyarrow.compute as pc
+
+    return pc.fill_null(pc.list_value_length(table.column(column)), 0).to_numpy().astype(np.int64)
+
+
+def _values(tables: list[pa.Table], column: str) -> np.ndarray:
+    arrays = [np.zeros(0, np.float32)]
+    for table in tables:
+        for chunk in table.column(column).chunks:
+            while chunk.type.num_fields:
+                chunk = chunk.flatten()
+            # A null inside a list becomes NaN, which is then reported with its row.
+            arrays.append(chunk.to_numpy(zero_copy_only=False).astype(np.float32, copy=False))
+    return np.concatenate(arrays)

@@ -1,0 +1,1 @@
+"""Tables with published numbers beside measured ones, curves and pictures."""

@@ -1,0 +1,155 @@
+"""Queries with their most similar detections, as one self-contained page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from psbench.evaluation.search import Evaluation, Search
+from psbench.predictions import Predictions
+from psbench_data import Protocol
+from psbench_data.atomic import new_file
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_RIGHT, _WRONG, _QUERY = "#0a7d3c", "#c62f2f", "#1d4fa3"
+_PICTURE_HEIGHT = 150
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A scene with one box, ready for the page."""
+
+    source: str
+    scene: str
+    caption: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A query and its ranking, ready for the page."""
+
+    choice: str
+    query: _Picture
+    ap: str
+    matches: int
+    found: int
+    pictures: list[_Picture]
+
+
+def write_ranking(
+    predictions: Predictions,
+    protocol: Protocol,
+    evaluation: Evaluation,
+    path: Path,
+    *,
+    method: str,
+    data: str,
+    top: int = 5,
+    queries: int = 12,
+) -> Path:
+    """Write a page of queries with their `top` most similar detections, right and wrong ones marked.
+
+    A third of the queries each are the best and the worst by average precision and random ones, and say so: a page of
+    good results only would mislead.
+
+    Args:
+        predictions, protocol: what is shown.
+        evaluation: of these predictions under this protocol.
+        path: the HTML file to write; it needs nothing beside it.
+        method: as printed.
+        data: what the numbers were measured on, as printed.
+        top: detections a query.
+        queries: rows at most.
+    """
+    from jinja2 import Environment, PackageLoader
+
+    search = Search(predictions, protocol, evaluation.det_threshold)
+    rows = [_row(search, evaluation, q, choice, top) for q, choice in _choose(evaluation, queries)]
+    environment = Environment(loader=PackageLoader("psbench.reporting", "templates"), autoescape=True)
+    page = environment.get_template("ranking.html").render(
+        rows=rows,
+        method=method,
+        data=data,
+        protocol=protocol.name,
+        map=f"{100 * evaluation.map:.1f}",
+        top1=f"{100 * evaluation.top(1):.1f}",
+        top=top,
+        synthetic=evaluation.synthetic,
+    )
+    with new_file(path) as partial:
+        partial.write_text(page)
+    return path
+
+
+def _choose(evaluation: Evaluation, queries: int) -> list[tuple[int, str]]:
+    ap = evaluation.per_query["ap"].to_numpy()
+    order = np.argsort(-ap, kind="stable")
+    order = order[~np.isnan(ap[order])].tolist()
+    each = max(1, min(queries, len(order)) // 3)
+    best, worst = order[:each], order[::-1][:each]
+    others = [q for q in order if q not in {*best, *worst}]
+    drawn = np.random.default_rng(0).permutation(others)[:each].tolist()
+    groups = [("random", drawn), ("best", best), ("worst", [q for q in worst if q not in best])]
+    return [(q, choice) for choice, group in groups for q in group]
+
+
+def _row(search: Search, evaluation: Evaluation, query: int, choice: str, top: int) -> _Row:
+    protocol, gallery = search.protocol, search.gallery
+    similarities = gallery.embeddings @ search.query_embeddings[query]
+    right = set(search.right(query, similarities).tolist())
+    candidates = np.flatnonzero(search.searched(query))
+    ranked = candidates[np.argsort(-similarities[candidates], kind="stable")][:top]
+    scene_of = gallery.scenes
+    pictures = [
+        _picture(
+            protocol,
+            int(scene_of[d]),
+            gallery.boxes[d],
+            f"{similarities[d]:.2f}",
+            "right" if d in right else "wrong",
+        )
+        for d in ranked.tolist()
+    ]
+    result = evaluation.per_query.iloc[query]
+    asked = protocol.queries[query]
+    return _Row(
+        choice=choice,
+        query=_picture(protocol, int(protocol.queries.scenes[query]), asked.box, f"query {query}", "query"),
+        ap=f"{100 * result['ap']:.0f}",
+        matches=int(result["matches"]),
+        found=int(result["found"]),
+        pictures=pictures,
+    )
+
+
+def _picture(protocol: Protocol, scene: int, box: np.ndarray, caption: str, kind: str) -> _Picture:
+    from PIL import ImageDraw
+
+    colour = {"right": _RIGHT, "wrong": _WRONG, "query": _QUERY}[kind]
+    entry = protocol.scenes[scene]
+    image = entry.image()
+    scale = _PICTURE_HEIGHT / image.height
+    image = image.resize((max(1, round(image.width * scale)), _PICTURE_HEIGHT))
+    corners = (box * scale).tolist()
+    draw = ImageDraw.Draw(image)
+    draw.rectangle(corners, outline="white", width=4)
+    draw.rectangle([corners[0] + 1, corners[1] + 1, corners[2] - 1, corners[3] - 1], outline=colour, width=2)
+    return _Picture(source=_data_url(image), scene=entry.name, caption=caption, kind=kind)
+
+
+def _data_url(image: Image) -> str:
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+__all__: Sequence[str] = ["write_ranking"]

@@ -1,0 +1,205 @@
+"""Recipes: everything that a training depends on besides the data, typed and documented."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from psbench_data.errors import InputError, near_names
+
+_CONFIG = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class Optimizer:
+    """Stochastic gradient descent with momentum.
+
+    Attributes:
+        lr: learning rate after the warm-up.
+        momentum: of the gradient.
+        weight_decay: on every trainable parameter, batch norms and biases too.
+        clip_norm: the gradient's total norm is scaled down to this.
+    """
+
+    lr: Annotated[float, Field(gt=0)] = 0.003
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    clip_norm: Annotated[float, Field(gt=0)] = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class Schedule:
+    """How long, and how the learning rate moves.
+
+    Attributes:
+        epochs: passes over the training scenes.
+        milestones: epochs (from 0) before which the learning rate is multiplied by gamma.
+        gamma: at each milestone.
+        warmup_epochs: over so many epochs the rate grows linearly, an iteration at a time.
+        warmup_start: the share of lr that the warm-up starts from.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 20
+    milestones: tuple[int, ...] = (16,)
+    gamma: Annotated[float, Field(gt=0)] = 0.1
+    warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
+    warmup_start: Annotated[float, Field(gt=0, le=1)] = 0.001
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class Published:
+    """What the recipe's paper reports, in percent."""
+
+    protocol: str
+    map: float
+    top1: float
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class Recipe:
+    """Model, dataset and schedule.
+
+    Attributes:
+        name: how the recipe is called; `seqnet-cuhk_sysu` is the paper's.
+        model: a name of `psbench.zoo.available()`.
+        dataset: a name of `psbench_data.available()`.
+        model_options: the model's options that differ from its defaults, see the model's page.
+        optimizer, schedule: see there.
+        batch_size: images a step and process.
+        flip: probability of mirroring an image.
+        workers: processes that decode images; 0 decodes in the training process.
+        seed: of weights, order and mirroring.
+        expected: the published result, if the recipe is a paper's.
+    """
+
+    name: str
+    model: str
+    dataset: str
+    model_options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
+    schedule: Schedule = dataclasses.field(default_factory=Schedule)
+    batch_size: Annotated[int, Field(ge=1)] = 5
+    flip: Annotated[float, Field(ge=0, le=1)] = 0.5
+    workers: Annotated[int, Field(ge=0)] = 4
+    seed: int = 1
+    expected: Published | None = None
+
+    def override(self, changes: Mapping[str, Any]) -> Recipe:
+        """A recipe with some values changed.
+
+        Args:
+            changes: values by dotted name, for example {"optimizer.lr": 0.01, "model_options.backbone": "resnet18"};
+                strings are converted to the field's type.
+
+        Raises:
+            InputError: listing every unknown name and impossible value.
+        """
+        values = self.to_dict()
+        faults = []
+        for dotted, value in changes.items():
+            *parents, last = dotted.split(".")
+            place: Any = values
+            for parent in parents:
+                place = place.get(parent) if isinstance(place, dict) else None
+            if not isinstance(place, dict) or (last not in place and parents != ["model_options"]):
+                faults.append(f"recipe {self.name} has no value {dotted!r}. {near_names(dotted, _dotted(values))}")
+            else:
+                place[last] = value
+        if faults:
+            raise InputError(faults)
+        return Recipe.from_dict(values, source=f"recipe {self.name}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON would hold them."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any], *, source: str) -> Recipe:
+        """The recipe of plain values.
+
+        Raises:
+            InputError: listing every impossible value; `source` says where they came from.
+        """
+        try:
+            return TypeAdapter(Recipe).validate_python(dict(values))
+        except ValidationError as error:
+            raise InputError(
+                f"{source}: {'.'.join(map(str, fault['loc']))} is {fault['input']!r}: {fault['msg']}."
+                for fault in error.errors()
+            ) from None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the values that a result can depend on."""
+        values = self.to_dict()
+        for irrelevant in ("name", "workers", "expected"):
+            del values[irrelevant]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _dotted(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    names = []
+    for key, value in values.items():
+        names += _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"]
+    return names
+
+
+_RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="seqnet-cuhk_sysu",
+            model="seqnet",
+            dataset="cuhk_sysu",
+            model_options={"pretrained": True},
+            expected=Published(protocol="gallery-100", map=93.8, top1=94.6, source="SeqNet, AAAI 2021, without CBGM"),
+        ),
+        Recipe(
+            name="seqnet-demo",
+            model="seqnet",
+            dataset="cuhk_sysu",
+            model_options={
+                "backbone": "test_resnet",
+                "freeze_stem": False,
+                "min_size": 120,
+                "max_size": 176,
+                "anchor_sizes": [32, 48, 64, 96],
+                "anchor_ratios": [2.5],
+                "rpn_pre_nms_top_n_train": 400,
+                "rpn_post_nms_top_n_train": 100,
+                "rpn_pre_nms_top_n_test": 200,
+                "rpn_post_nms_top_n_test": 50,
+                "roi_size": 7,
+                "roi_batch_size_per_image": 16,
+                "oim_queue_size": 200,
+            },
+            optimizer=Optimizer(lr=0.02),
+            schedule=Schedule(epochs=10, milestones=(8,), warmup_epochs=0.5, warmup_start=0.01),
+            batch_size=4,
+            workers=0,
+        ),
+    )
+}
+
+
+def recipes() -> tuple[str, ...]:
+    """The names of the recipes that psbench comes with."""
+    return tuple(_RECIPES)
+
+
+def recipe_for(name: str) -> Recipe:
+    """A recipe by its name.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in _RECIPES:
+        raise InputError(f"there is no recipe {name!r}. {near_names(name, _RECIPES)}")
+    return _RECIPES[name]

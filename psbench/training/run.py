@@ -1,0 +1,112 @@
+"""The run folder: what a training leaves on disk, and how a model comes back from it.
+
+run.json            recipe, data, versions, number of steps
+metrics.jsonl       the losses, one line a step
+model.safetensors   the weights; without the identity tables that only training needs
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from psbench.training.recipe import Recipe
+from psbench_data import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+RUN_FILE = "run.json"
+METRICS_FILE = "metrics.jsonl"
+WEIGHTS_FILE = "model.safetensors"
+_TRAINING_ONLY = "oim."
+
+
+class RunRecord(BaseModel):
+    """What run.json holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    recipe: dict[str, Any]
+    recipe_digest: str
+    dataset: str
+    fingerprint: str
+    synthetic: bool
+    num_identities: int
+    steps: int
+    seconds: float
+    hardware: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training.
+
+    Attributes:
+        folder: where it lies.
+        record: the contents of run.json.
+    """
+
+    folder: Path
+    record: RunRecord
+
+    @property
+    def recipe(self) -> Recipe:
+        """What was trained."""
+        return Recipe.from_dict(self.record.recipe, source=str(self.folder / RUN_FILE))
+
+    @staticmethod
+    def load(folder: str | Path) -> Run:
+        """Open a run folder.
+
+        Raises:
+            InputError: it is not the folder of a finished run.
+        """
+        path = Path(folder) / RUN_FILE
+        if not path.is_file():
+            raise InputError(
+                f"{path}: not there, so {folder} is not a finished run. Give a folder that `psbench train` made."
+            )
+        try:
+            return Run(Path(folder), RunRecord.model_validate_json(path.read_bytes()))
+        except ValidationError as error:
+            raise InputError(
+                f"{path}: {'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}. Train again."
+                for fault in error.errors()
+            ) from None
+
+    def model(self) -> nn.Module:
+        """The trained model, in evaluation mode, on the CPU.
+
+        Raises:
+            InputError: the weights are missing or are not this model's.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        from psbench import zoo
+
+        path = self.folder / WEIGHTS_FILE
+        recipe = self.recipe
+        # The run's weights replace whatever the recipe started from.
+        options = recipe.model_options | ({"pretrained": False} if "pretrained" in recipe.model_options else {})
+        model = zoo.create(recipe.model, num_identities=self.record.num_identities, **options)
+        try:
+            weights = load_file(path)
+        except (FileNotFoundError, SafetensorError) as error:
+            raise InputError(f"{path}: the weights cannot be read ({error}). Train again.") from None
+        missing, unexpected = model.load_state_dict(weights, strict=False)
+        wrong = [key for key in missing if not key.startswith(_TRAINING_ONLY)] + unexpected
+        if wrong:
+            raise InputError(f"{path}: not the weights of {recipe.model}: {', '.join(wrong[:5])}. Train again.")
+        return model.eval()
+
+
+def inference_weights(model: nn.Module) -> dict[str, Any]:
+    """The model's state without the tables that only training needs, on the CPU."""
+    state = model.state_dict()
+    return {key: value.cpu().contiguous() for key, value in state.items() if not key.startswith(_TRAINING_ONLY)}

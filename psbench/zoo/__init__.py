@@ -1,0 +1,56 @@
+"""The model zoo: person search systems by name. Needs the extra `zoo` (torch, torchvision, timm, accelerate)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from psbench.zoo.interface import Detections, PersonSearcher, ZooModel
+from psbench_data.errors import InputError, near_names
+
+__all__ = ["Detections", "PersonSearcher", "ZooModel", "available", "create"]
+
+
+def _seqnet() -> tuple[type, type]:
+    from psbench.zoo.seqnet import SeqNet, SeqNetOptions
+
+    return SeqNet, SeqNetOptions
+
+
+_MODELS = {"seqnet": _seqnet}
+
+
+def available() -> tuple[str, ...]:
+    """The names that `create` takes."""
+    return tuple(_MODELS)
+
+
+def create(name: str, *, num_identities: int, **options: Any) -> ZooModel:
+    """Build a model with fresh weights.
+
+    Args:
+        name: one of `available()`.
+        num_identities: labelled identities of the training split, `dataset.split("train").num_identities`.
+        **options: fields of the model's options, for `seqnet` those of `psbench.zoo.seqnet.SeqNetOptions`;
+            the defaults are the paper's.
+
+    Returns:
+        A `PersonSearcher` and `nn.Module`, in training mode, on the CPU.
+
+    Raises:
+        InputError: the name or an option is unknown.
+
+    Example:
+        >>> from psbench import zoo
+        >>> model = zoo.create("seqnet", num_identities=5532)
+        >>> sum(p.numel() for p in model.parameters())
+        48418735
+    """
+    if name not in _MODELS:
+        raise InputError(f"the zoo has no model called {name!r}. {near_names(name, _MODELS)}")
+    model, options_type = _MODELS[name]()
+    known = {field.name for field in dataclasses.fields(options_type)}
+    unknown = [f"{name} has no option {key!r}. {near_names(key, known)}" for key in options if key not in known]
+    if unknown:
+        raise InputError(unknown)
+    return model(num_identities, options_type(**options))

@@ -1,0 +1,56 @@
+"""What every person searcher offers, whatever it is made of."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+
+@dataclass(eq=False)
+class Detections:
+    """The people found in one image, the most certain first.
+
+    Attributes:
+        boxes: (n, 4) float32, xyxy, pixels of the image as it was given.
+        scores: (n,) float32 in [0, 1].
+        embeddings: (n, D) float32, as the evaluator takes them (scaled by the score where the method says so).
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    embeddings: Tensor
+
+
+@runtime_checkable
+class PersonSearcher(Protocol):
+    """A joint model: detects people and embeds them. Satisfy it; there is nothing to inherit from.
+
+    Images are lists of (3, H, W) float32 in [0, 1], RGB, of any sizes.
+    """
+
+    def __call__(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """The training losses: scalars, their weights applied.
+
+        `targets[i]` has `boxes` (n, 4) in pixels and `person_ids` (n,) int64: 0..K-1, or -1 without identity.
+        """
+
+    def detect(self, images: list[Tensor]) -> list[Detections]:
+        """Find and embed the people of each image."""
+
+    def embed(self, images: list[Tensor], boxes: list[Tensor]) -> list[Tensor]:
+        """Embed given boxes, (n, 4) pixels an image, as queries: (n, D) an image."""
+
+
+class ZooModel(nn.Module):
+    """A `PersonSearcher` that is a torch module: what the zoo makes and training takes."""
+
+    @abstractmethod
+    def detect(self, images: list[Tensor]) -> list[Detections]:
+        """See `PersonSearcher`."""
+
+    @abstractmethod
+    def embed(self, images: list[Tensor], boxes: list[Tensor]) -> list[Tensor]:
+        """See `PersonSearcher`."""

@@ -1,0 +1,79 @@
+"""ResNets cut in two: stem to layer3 over the whole image (C4), layer4 over each RoI (res5)."""
+
+from __future__ import annotations
+
+import copy
+
+import timm
+from timm.models import ResNet
+from torch import Tensor, nn
+
+from psbench_data import InputError
+
+
+class C4Backbone(nn.Module):
+    """Stem, layer1, layer2 and layer3 of a ResNet: an image batch to its stride-16 map.
+
+    Attributes:
+        channels: of the map.
+    """
+
+    def __init__(self, resnet: ResNet, channels: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1, self.maxpool = resnet.conv1, resnet.bn1, resnet.maxpool
+        self.act1 = resnet.get_submodule("act1")
+        self.layer1, self.layer2, self.layer3 = resnet.layer1, resnet.layer2, resnet.layer3
+        self.channels = channels
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) to (B, channels, H / 16, W / 16)."""
+        x = self.maxpool(self.act1(self.bn1(self.conv1(images))))
+        return self.layer3(self.layer2(self.layer1(x)))
+
+    def freeze_stem(self) -> None:
+        """Keep the stem's weights as they are; its batch norm goes on following the data's statistics."""
+        for parameter in (*self.conv1.parameters(), *self.bn1.parameters()):
+            parameter.requires_grad_(False)
+
+
+class Res5Head(nn.Module):
+    """layer4 of a ResNet over RoI maps, with both maps pooled to vectors by their maximum.
+
+    Attributes:
+        channels: lengths of the two vectors (res4, res5).
+    """
+
+    def __init__(self, layer4: nn.Module, channels: tuple[int, int]) -> None:
+        super().__init__()
+        self.layer4 = layer4
+        self.channels = channels
+
+    def forward(self, rois: Tensor) -> tuple[Tensor, Tensor]:
+        """(R, C4, s, s) to the vectors (R, C4) of the map itself and (R, C5) after layer4."""
+        return rois.amax(dim=(2, 3)), self.layer4(rois).amax(dim=(2, 3))
+
+    def copy(self) -> Res5Head:
+        """A second head with equal, separate weights."""
+        return copy.deepcopy(self)
+
+
+def split_resnet(name: str, *, pretrained: bool = False) -> tuple[C4Backbone, Res5Head]:
+    """Build a timm ResNet and cut it after layer3.
+
+    Args:
+        name: a timm name such as `resnet50`, `resnet50.tv_in1k` (the weights that the papers start from), `resnet10t`.
+        pretrained: load timm's weights for that name.
+
+    Raises:
+        InputError: timm has no such model, or it is not a ResNet.
+    """
+    if not timm.is_model(name):
+        close = ", ".join(timm.list_models(f"*{name.split('.')[0]}*")[:5]) or "see timm.list_models('*resnet*')"
+        raise InputError(f"timm has no backbone called {name!r}. Near names: {close}.")
+    resnet = timm.create_model(name, pretrained=pretrained, num_classes=0)
+    if not isinstance(resnet, ResNet):
+        raise InputError(
+            f"backbone {name!r} is not a ResNet; a C4 backbone needs one, for example resnet50 or resnet18."
+        )
+    c4, c5 = (int(str(stage["num_chs"])) for stage in resnet.feature_info[-2:])
+    return C4Backbone(resnet, c4), Res5Head(resnet.get_submodule("layer4"), (c4, c5))

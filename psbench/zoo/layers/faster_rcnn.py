@@ -1,0 +1,186 @@
+"""The parts of Faster R-CNN (Ren et al., NeurIPS 2015) that the two-stage systems share, built from torchvision's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.models.detection._utils import BalancedPositiveNegativeSampler, BoxCoder, Matcher
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.ops import boxes as box_ops
+
+ImageSize = tuple[int, int]
+"""Height and width, pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorOptions:
+    """Options of the two-stage systems; the defaults are SeqNet's on CUHK-SYSU and PRW.
+
+    Attributes:
+        min_size, max_size: images are resized so that the short side is min_size, or the long side max_size if that is
+            smaller; pixels.
+        anchor_sizes: square roots of the anchors' areas, pixels of the resized image.
+        anchor_ratios: height / width of the anchors.
+        rpn_pre_nms_top_n_train, rpn_pre_nms_top_n_test: anchors kept before NMS, an image.
+        rpn_post_nms_top_n_train, rpn_post_nms_top_n_test: proposals kept after it.
+        rpn_batch_size_per_image: anchors in the RPN's loss.
+        roi_size: side of the pooled RoI maps.
+        roi_batch_size_per_image: RoIs in the heads' losses.
+        score_thresh_test: detections at or below this score are dropped.
+        nms_thresh_test: IoU above which a detection suppresses another.
+        detections_per_image: most detections kept.
+    """
+
+    min_size: int = 900
+    max_size: int = 1500
+    anchor_sizes: tuple[int, ...] = (32, 64, 128, 256, 512)
+    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    rpn_pre_nms_top_n_train: int = 12000
+    rpn_pre_nms_top_n_test: int = 6000
+    rpn_post_nms_top_n_train: int = 2000
+    rpn_post_nms_top_n_test: int = 300
+    rpn_batch_size_per_image: int = 256
+    roi_size: int = 14
+    roi_batch_size_per_image: int = 128
+    score_thresh_test: float = 0.5
+    nms_thresh_test: float = 0.4
+    detections_per_image: int = 300
+
+
+def make_transform(options: DetectorOptions) -> GeneralizedRCNNTransform:
+    """ImageNet normalisation, bilinear resize, zero padding of a batch to a multiple of 32."""
+    return GeneralizedRCNNTransform(
+        options.min_size, options.max_size, image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225]
+    )
+
+
+def make_rpn(options: DetectorOptions, channels: int) -> RegionProposalNetwork:
+    """The region proposal network over one map of `channels` channels."""
+    anchors = AnchorGenerator((options.anchor_sizes,), (options.anchor_ratios,))
+    return RegionProposalNetwork(
+        anchors,
+        RPNHead(channels, anchors.num_anchors_per_location()[0]),
+        fg_iou_thresh=0.7,
+        bg_iou_thresh=0.3,
+        batch_size_per_image=options.rpn_batch_size_per_image,
+        positive_fraction=0.5,
+        pre_nms_top_n={"training": options.rpn_pre_nms_top_n_train, "testing": options.rpn_pre_nms_top_n_test},
+        post_nms_top_n={"training": options.rpn_post_nms_top_n_train, "testing": options.rpn_post_nms_top_n_test},
+        nms_thresh=0.7,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class SampledRoIs:
+    """The RoIs of a batch that a head is trained on, image after image.
+
+    Attributes:
+        boxes: one (r, 4) an image, pixels of the resized images.
+        is_person: (R,) bool.
+        person_ids: (R,) int64: 0..K-1, -1 for a person without identity; -1 also for background.
+        deltas: (R, 4), from each box to its person's box, in the units of `BOX_CODER`.
+    """
+
+    boxes: list[Tensor]
+    is_person: Tensor
+    person_ids: Tensor
+    deltas: Tensor
+
+
+BOX_CODER = BoxCoder(weights=(10.0, 10.0, 5.0, 5.0))
+
+
+def sample_rois(
+    proposals: list[Tensor], targets: list[dict[str, Tensor]], options: DetectorOptions, *, background_iou: float = 0.5
+) -> SampledRoIs:
+    """Choose the RoIs that a head learns from: at most half people, the true boxes among the candidates.
+
+    Args:
+        proposals: (r, 4) an image.
+        targets: `boxes` (n, 4) and `person_ids` (n,) an image.
+        options: gives roi_batch_size_per_image.
+        background_iou: RoIs below this IoU with every person are background; from here to 0.5 they are ignored.
+    """
+    matcher = Matcher(0.5, background_iou, allow_low_quality_matches=False)
+    sampler = BalancedPositiveNegativeSampler(options.roi_batch_size_per_image, 0.5)
+    boxes, matches, labels = [], [], []
+    for image_proposals, target in zip(proposals, targets, strict=True):
+        candidates = torch.cat([image_proposals, target["boxes"]])
+        if len(target["boxes"]):
+            match = matcher(box_ops.box_iou(target["boxes"], candidates))
+        else:
+            match = torch.full((len(candidates),), Matcher.BELOW_LOW_THRESHOLD, device=candidates.device)
+        # The sampler's labels: 1 person, 0 background, -1 ignored.
+        label = (match >= 0).long() - (match == Matcher.BETWEEN_THRESHOLDS).long()
+        positive, negative = sampler([label])
+        chosen = torch.where(positive[0] | negative[0])[0]
+        boxes.append(candidates[chosen])
+        matches.append(match[chosen])
+        labels.append(label[chosen])
+    is_person = torch.cat(labels) == 1
+    person_ids, deltas = [], []
+    for chosen_boxes, match, target in zip(boxes, matches, targets, strict=True):
+        if len(target["boxes"]):
+            index = match.clamp(min=0)
+            person_ids.append(target["person_ids"][index])
+            deltas.append(BOX_CODER.encode_single(target["boxes"][index], chosen_boxes))
+        else:
+            person_ids.append(match.new_full((len(match),), -1))
+            deltas.append(torch.zeros_like(chosen_boxes))
+    ids = torch.where(is_person, torch.cat(person_ids), -1)
+    return SampledRoIs(boxes, is_person, ids, torch.cat(deltas))
+
+
+def box_regression_loss(deltas: Tensor, rois: SampledRoIs) -> Tensor:
+    """Smooth L1 over the people's RoIs, divided by the number of all RoIs.
+
+    Args:
+        deltas: (R, 8), predictions for background (unused) and person.
+        rois: what they were predicted for.
+    """
+    people = rois.is_person
+    error = F.smooth_l1_loss(person_deltas(deltas)[people], rois.deltas[people], reduction="sum")
+    return error / max(len(people), 1)
+
+
+def person_deltas(deltas: Tensor) -> Tensor:
+    """The person's columns of (R, 8) class-specific deltas: (R, 4)."""
+    return deltas[:, 4:]
+
+
+def decode_boxes(deltas: Tensor, boxes: list[Tensor], image_sizes: list[ImageSize]) -> list[Tensor]:
+    """Move boxes by person deltas (R, 4) and clip them to their images: one (r, 4) an image."""
+    moved = BOX_CODER.decode_single(deltas, torch.cat(boxes))
+    per_image = moved.split([len(b) for b in boxes])
+    return [box_ops.clip_boxes_to_image(b, size) for b, size in zip(per_image, image_sizes, strict=True)]
+
+
+def keep_detections(boxes: Tensor, scores: Tensor, options: DetectorOptions, *, nms_thresh: float) -> Tensor:
+    """Indices of the detections of one image that stay, the most certain first.
+
+    Drops scores up to score_thresh_test and boxes with a side under 0.01 pixels, then suppresses overlaps.
+    """
+    candidates = torch.where(scores > options.score_thresh_test)[0]
+    candidates = candidates[box_ops.remove_small_boxes(boxes[candidates], min_size=1e-2)]
+    kept = box_ops.nms(boxes[candidates], scores[candidates], nms_thresh)
+    return candidates[kept[: options.detections_per_image]]
+
+
+def to_original_pixels(boxes: Tensor, resized: ImageSize, original: ImageSize) -> Tensor:
+    """Boxes (n, 4) of the resized image in pixels of the image as it was given."""
+    return boxes * _ratios(boxes, resized, original)
+
+
+def to_resized_pixels(boxes: Tensor, resized: ImageSize, original: ImageSize) -> Tensor:
+    """Boxes (n, 4) of the image as it was given in pixels of the resized image."""
+    return boxes * _ratios(boxes, original, resized)
+
+
+def _ratios(boxes: Tensor, source: ImageSize, target: ImageSize) -> Tensor:
+    height, width = target[0] / source[0], target[1] / source[1]
+    return boxes.new_tensor([width, height, width, height])

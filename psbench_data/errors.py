@@ -1,0 +1,39 @@
+"""The one error for input from outside that cannot be right."""
+
+from collections.abc import Iterable
+
+_SHOWN = 20
+
+
+class InputError(ValueError):
+    """A file, folder or argument that cannot be used, with everything that is wrong with it.
+
+    Each fault is one sentence that names the file (and row), what was expected and what to do, so that
+    whoever supplied the input can mend all of it in one go.
+
+    Attributes:
+        faults: all faults found, in the order in which they were met.
+    """
+
+    def __init__(self, faults: str | Iterable[str]) -> None:
+        self.faults = [faults] if isinstance(faults, str) else list(faults)
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        if len(self.faults) == 1:
+            return self.faults[0]
+        lines = [f"{len(self.faults)} faults:"]
+        lines += [f"  - {fault}" for fault in self.faults[:_SHOWN]]
+        if len(self.faults) > _SHOWN:
+            lines.append(f"  ... and {len(self.faults) - _SHOWN} more")
+        return "\n".join(lines)
+
+
+def near_names(name: str, known: Iterable[str]) -> str:
+    """The end of an error message about an unknown `name`: what was probably meant, and what there is."""
+    from difflib import get_close_matches
+
+    known = sorted(known)
+    close = get_close_matches(name, known, n=3, cutoff=0.5)
+    meant = f"Did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
+    return f"{meant}Available: {', '.join(known)}."

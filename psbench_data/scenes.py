@@ -1,0 +1,212 @@
+"""Scenes: whole images with their annotated people, held as columns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+
+from psbench_data.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from PIL.Image import Image
+
+UNLABELED = -1
+"""The person_id of a real person without an identity."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One image and the people annotated in it.
+
+    Attributes:
+        name: the image's name in the official annotations, unique within the dataset.
+        path: where the image file is expected.
+        boxes: (N, 4) float32, xyxy, pixels of the original image.
+        person_ids: (N,) int64, >= 0, or UNLABELED.
+        camera_id: the camera that took it, or None where the dataset does not say.
+    """
+
+    name: str
+    path: Path
+    boxes: np.ndarray
+    person_ids: np.ndarray
+    camera_id: int | None
+
+    def image(self) -> Image:
+        """Decode the image.
+
+        Returns:
+            A PIL image in RGB.
+
+        Raises:
+            InputError: the file is missing or does not decode.
+        """
+        from PIL import Image
+
+        try:
+            with Image.open(self.path) as image:
+                return image.convert("RGB")
+        except FileNotFoundError:
+            raise InputError(
+                f"{self.path}: the image of scene {self.name!r} is not there. "
+                "Extract the dataset's image archive again, or correct the root."
+            ) from None
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: the image of scene {self.name!r} does not decode ({error}). "
+                "Replace it with a fresh copy from the dataset's archive."
+            ) from error
+
+
+class Scenes(Sequence[Scene]):
+    """The scenes of one split, columnar: an Arrow table (memory-mapped when it comes from the cache).
+
+    `scenes[i]` and `scenes["s1.jpg"]` give a `Scene`; the columns give numpy views of everything at once.
+    Person n of scene i is row `offsets[i] + n` of `boxes` and `person_ids`.
+    """
+
+    def __init__(self, table: pa.Table, root: Path, identities: Sequence[str] = ()) -> None:
+        """Wrap a table made by `scenes_table`.
+
+        Args:
+            table: the columns name, path (relative to root), camera_id, boxes, person_ids.
+            root: the folder that the paths are relative to.
+            identities: the dataset's own identity labels: `identities[person_id]` is the raw id.
+        """
+        self._table = table.combine_chunks()
+        self.root = root
+        self.identities = tuple(identities)
+
+    def __len__(self) -> int:
+        return self._table.num_rows
+
+    @overload
+    def __getitem__(self, key: int | str) -> Scene: ...
+    @overload
+    def __getitem__(self, key: slice) -> list[Scene]: ...
+    def __getitem__(self, key: int | str | slice) -> Scene | list[Scene]:
+        if isinstance(key, slice):
+            return [self[i] for i in range(*key.indices(len(self)))]
+        if isinstance(key, str):
+            if key not in self.positions:
+                raise KeyError(f"no scene is named {key!r}")
+            key = self.positions[key]
+        i = range(len(self))[key]
+        people = slice(self.offsets[i], self.offsets[i + 1])
+        camera = int(self.camera_ids[i])
+        return Scene(
+            name=self.names[i],
+            path=self.root / self._paths[i],
+            boxes=self.boxes[people],
+            person_ids=self.person_ids[people],
+            camera_id=None if camera < 0 else camera,
+        )
+
+    def __iter__(self) -> Iterator[Scene]:
+        return (self[i] for i in range(len(self)))
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The scenes' names, in order."""
+        return self._column("name").to_pylist()
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """Each name's position."""
+        return {name: i for i, name in enumerate(self.names)}
+
+    @cached_property
+    def _paths(self) -> list[str]:
+        return self._column("path").to_pylist()
+
+    @cached_property
+    def camera_ids(self) -> np.ndarray:
+        """(S,) int64, -1 where unknown."""
+        return self._column("camera_id").to_numpy()
+
+    @cached_property
+    def offsets(self) -> np.ndarray:
+        """(S + 1,) int64: where each scene's people begin and end."""
+        return self._column("person_ids").offsets.to_numpy().astype(np.int64)
+
+    @cached_property
+    def boxes(self) -> np.ndarray:
+        """(N, 4) float32, xyxy, pixels of the original images, scene after scene."""
+        return self._column("boxes").flatten().flatten().to_numpy().reshape(-1, 4)
+
+    @cached_property
+    def person_ids(self) -> np.ndarray:
+        """(N,) int64, scene after scene."""
+        return self._column("person_ids").flatten().to_numpy()
+
+    @property
+    def num_identities(self) -> int:
+        """K: the labelled identities of the split are 0..K-1."""
+        return len(self.identities)
+
+    def require_images(self) -> None:
+        """Check that every image file exists, before long work starts.
+
+        Raises:
+            InputError: naming every file that is not there.
+        """
+        present = {
+            folder: {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
+            for folder in {(self.root / path).parent for path in self._paths}
+        }
+        files = ((self.root / path) for path in self._paths)
+        missing = [file for file in files if file.name not in present[file.parent]]
+        if missing:
+            raise InputError(
+                f"{file}: this image is not there. Extract the dataset's image archive again, or correct the root."
+                for file in missing
+            )
+
+    def _column(self, name: str) -> pa.Array:
+        column = self._table.column(name)
+        return column.chunk(0) if column.num_chunks else column.combine_chunks()
+
+
+def scenes_table(
+    names: Sequence[str],
+    paths: Sequence[str],
+    boxes: Sequence[np.ndarray],
+    person_ids: Sequence[np.ndarray],
+    camera_ids: Sequence[int | None] | None = None,
+) -> pa.Table:
+    """Put the scenes that a reader parsed into columns.
+
+    Args:
+        names: S scene names.
+        paths: S paths relative to the dataset's root.
+        boxes: S arrays (n, 4), xyxy, pixels.
+        person_ids: S arrays (n,).
+        camera_ids: S camera ids, or None where there are none.
+
+    Returns:
+        A table with one row a scene.
+    """
+    import pyarrow as pa
+
+    counts = np.array([len(b) for b in boxes], dtype=np.int64)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
+    flat = np.concatenate([np.zeros((0, 4), np.float32), *(np.asarray(b, np.float32) for b in boxes)])
+    ids = np.concatenate([np.zeros(0, np.int64), *(np.asarray(p, np.int64) for p in person_ids)])
+    cameras = [-1 if c is None else c for c in (camera_ids or [None] * len(names))]
+    corners = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), 4)
+    return pa.table(
+        {
+            "name": pa.array(list(names), pa.string()),
+            "path": pa.array(list(paths), pa.string()),
+            "camera_id": pa.array(cameras, pa.int64()),
+            "boxes": pa.ListArray.from_arrays(offsets, corners),
+            "person_ids": pa.ListArray.from_arrays(offsets, pa.array(ids)),
+        }
+    )

@@ -1,0 +1,1 @@
+"""Readers, one per official on-disk format; each only parses."""
