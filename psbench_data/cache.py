@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psbench_data.atomic import new_file
+from psbench_data.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,7 +33,16 @@ def cache_folder() -> Path:
 
 
 def files_digest(files: Iterable[Path]) -> str:
-    """SHA-256 over the names and contents of annotation files."""
+    """SHA-256 over the names and contents of annotation files.
+
+    Raises:
+        InputError: a file is missing.
+    """
+    files = list(files)
+    if missing := [file for file in files if not file.is_file()]:
+        raise InputError(
+            f"{file}: this annotation file is not there. Copy it again from the dataset's archive." for file in missing
+        )
     sha = hashlib.sha256(f"format {FORMAT}".encode())
     for file in files:
         with file.open("rb") as stream:

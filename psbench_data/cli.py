@@ -52,7 +52,7 @@ def synthesize(
     test_scenes: Annotated[
         int, typer.Option(help="Test scenes; the official gallery sizes below this are written.")
     ] = 520,
-    train_identities: Annotated[int, typer.Option(help="Labelled people of the training scenes.")] = 80,
+    train_identities: Annotated[int, typer.Option(help="Labelled people of the training scenes.")] = 140,
     test_identities: Annotated[int, typer.Option(help="Labelled people of the test scenes; one query each.")] = 100,
     height: Annotated[int, typer.Option(help="Of the images, pixels.")] = 120,
     width: Annotated[int, typer.Option(help="Of the images, pixels.")] = 176,

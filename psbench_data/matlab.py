@@ -14,15 +14,13 @@ def read_variable(path: Path, variable: str) -> np.ndarray:
     """The variable of a MATLAB 5 file, as `scipy.io.loadmat` gives it, flattened to one dimension.
 
     Raises:
-        InputError: the file is missing, damaged, of another kind, or holds another variable.
+        InputError: the file is damaged, of another kind, or holds another variable.
     """
     from scipy.io import loadmat
 
     again = "Copy the file again from the dataset's archive (a download may have been cut off)."
     try:
         content = loadmat(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: this annotation file is not there. {again}") from None
     except NotImplementedError:
         raise InputError(
             f"{path}: this is a MATLAB 7.3 (HDF5) file, while the official file is MATLAB 5. "

@@ -14,6 +14,9 @@ from psbench_data.atomic import new_file
 if TYPE_CHECKING:
     import pandas as pd
 
+_AS_READ = {"ours": "this paper"}
+"""What the papers' tables say of themselves, as it must read outside them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonTable:
@@ -88,7 +91,8 @@ class ComparisonTable:
             lines.append(_line([f"*{str(of_block['block_label'].iloc[0]).replace('_', ' ')}*"], len(headings)))
             for _, of_method in of_block.groupby("row"):
                 cells = [
-                    "" if value != value else str(value) for value in of_method[[k for k, _ in self.labels]].iloc[0]
+                    "" if value != value else _AS_READ.get(value, str(value))
+                    for value in of_method[[k for k, _ in self.labels]].iloc[0]
                 ]
                 for dataset in self.datasets:
                     values = of_method[of_method["dataset"] == dataset]

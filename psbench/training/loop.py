@@ -81,11 +81,11 @@ def train(recipe: Recipe, dataset: PersonSearchDataset, output: str | Path, *, p
                 _require_finite(values, batch, step)
                 optimizer.zero_grad()
                 accelerator.backward(total)
-                norm = accelerator.clip_grad_norm_(model.parameters(), settings.clip_norm) or 0.0
+                norm = accelerator.clip_grad_norm_(model.parameters(), settings.clip_norm)
                 optimizer.step()
-                lr = scheduler.get_last_lr()[0]
+                lr = float(scheduler.get_last_lr()[0])
                 scheduler.step()
-                _show(bar, metrics, step, len(loader), values, lr, float(norm))
+                _show(bar, metrics, step, len(loader), values, lr, float(norm or 0.0))
         seconds = time.perf_counter() - started
         save_file(inference_weights(accelerator.unwrap_model(model)), folder / WEIGHTS_FILE)
         record = _record(recipe, dataset, scenes.num_identities, steps, seconds, accelerator.device)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from psbench.zoo.interface import Detections, PersonSearcher, ZooModel
 from psbench_data.errors import InputError, near_names
 
-__all__ = ["Detections", "PersonSearcher", "ZooModel", "available", "create"]
+__all__ = ["Detections", "PersonSearcher", "ZooModel", "available", "create", "load_official"]
 
 
 def _seqnet() -> tuple[type, type]:
@@ -54,3 +55,10 @@ def create(name: str, *, num_identities: int, **options: Any) -> ZooModel:
     if unknown:
         raise InputError(unknown)
     return model(num_identities, options_type(**options))
+
+
+def load_official(name: str, state_dict: Mapping[str, Any], **overrides: Any) -> ZooModel:
+    """The model that a checkpoint released by its authors belongs to; see `psbench.zoo.official.load_official`."""
+    from psbench.zoo.official import load_official as load
+
+    return load(name, state_dict, **overrides)

@@ -32,7 +32,7 @@ class WorldSpec:
     seed: int = 0
     train_scenes: int = 400
     test_scenes: int = 520
-    train_identities: int = 80
+    train_identities: int = 140
     test_identities: int = 100
     appearances: tuple[int, int] = (3, 8)
     people: tuple[int, int] = (1, 4)

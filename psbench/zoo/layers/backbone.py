@@ -22,7 +22,7 @@ class C4Backbone(nn.Module):
         super().__init__()
         self.conv1, self.bn1, self.maxpool = resnet.conv1, resnet.bn1, resnet.maxpool
         self.act1 = resnet.get_submodule("act1")
-        self.layer1, self.layer2, self.layer3 = resnet.layer1, resnet.layer2, resnet.layer3
+        self.layer1, self.layer2, self.layer3 = (resnet.get_submodule(f"layer{i}") for i in (1, 2, 3))
         self.channels = channels
 
     def forward(self, images: Tensor) -> Tensor:

@@ -1,0 +1,42 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test test-slow bench lint clean
+
+help:
+	@echo "make demo       install into .venv, then the whole path on drawn people (demo/)"
+	@echo "make test       install what tests need, then every check that CI runs"
+	@echo "make test-slow  the tests that take minutes"
+	@echo "make bench      benchmarks"
+	@echo "make clean      remove .venv and demo/"
+
+# pip resolves torch and torchvision together and unpinned, so that they are a released pair; doctor proves it.
+.venv/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "psbench needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable ".[zoo]"
+	$(BIN)/psbench doctor
+	touch $@
+
+.venv/.installed-test: .venv/.installed
+	$(BIN)/python -m pip install --quiet --group test --group lint
+	touch $@
+
+demo: .venv/.installed
+	$(BIN)/python reproduce/demo.py
+
+test: .venv/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+test-slow: .venv/.installed-test
+	$(BIN)/python -m pytest -m slow
+
+bench: .venv/.installed-test
+	$(BIN)/python -m pytest -m bench
+
+clean:
+	rm -rf .venv demo

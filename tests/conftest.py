@@ -1,0 +1,83 @@
+"""What many tests need: golden data, a small synthetic world, a cache of their own."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import psbench
+import psbench_data
+from psbench_data import PersonSearchDataset
+from psbench_data.synthetic.cuhk_sysu import write_cuhk_sysu
+from psbench_data.synthetic.world import WorldSpec
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+GOLDENS = Path(__file__).parent / "goldens"
+EVALUATION = GOLDENS / "evaluation"
+SMALL_WORLD = WorldSpec(
+    train_scenes=12,
+    test_scenes=54,
+    train_identities=6,
+    test_identities=8,
+    appearances=(2, 4),
+    people=(1, 3),
+    image_size=(96, 128),
+    places=4,
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PSBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def golden() -> PersonSearchDataset:
+    """The golden tree in CUHK-SYSU's format."""
+    return psbench_data.load("cuhk_sysu", root=EVALUATION / "cuhk_sysu")
+
+
+@pytest.fixture(scope="session")
+def golden_arrays() -> dict[str, np.ndarray]:
+    """Detections and embeddings for the golden tree."""
+    with np.load(EVALUATION / "cuhk_sysu.npz") as arrays:
+        return dict(arrays)
+
+
+@pytest.fixture(scope="session")
+def golden_expected() -> dict:
+    """What the reference evaluators give."""
+    return json.loads((EVALUATION / "expected.json").read_text())["cuhk_sysu"]
+
+
+@pytest.fixture(scope="session")
+def golden_predictions(golden_arrays: dict[str, np.ndarray]) -> psbench.Predictions:
+    """The golden detections as predictions."""
+    return psbench.Predictions.from_arrays(
+        golden_arrays["image_names"],
+        counts=golden_arrays["det_counts"],
+        boxes=golden_arrays["det_boxes"],
+        scores=golden_arrays["det_scores"],
+        embeddings=golden_arrays["det_embeddings"],
+        query_embeddings=golden_arrays["query_embeddings"],
+    )
+
+
+@pytest.fixture(scope="session")
+def world_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small synthetic tree in CUHK-SYSU's format, with pictures."""
+    root = tmp_path_factory.mktemp("world") / "cuhk_sysu"
+    write_cuhk_sysu(SMALL_WORLD, root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def world(world_root: Path) -> PersonSearchDataset:
+    """The small synthetic tree, loaded."""
+    return psbench_data.load("cuhk_sysu", root=world_root)

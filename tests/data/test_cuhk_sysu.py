@@ -1,0 +1,186 @@
+"""The CUHK-SYSU reader, against what SeqNet's loader reads from the same tree."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import loadmat, savemat
+
+import psbench_data
+from psbench_data import UNLABELED, InputError, PersonSearchDataset
+from tests.conftest import EVALUATION
+
+REFERENCE_UNLABELED = 5555
+
+
+@pytest.fixture(scope="module")
+def reference() -> dict:
+    return json.loads((EVALUATION / "expected_loaders.json").read_text())["cuhk_sysu"]
+
+
+@pytest.mark.parametrize(("split", "reference_split"), [("train", "train"), ("test", "gallery")])
+def test_scenes_equal_the_reference_loader(
+    golden: PersonSearchDataset, reference: dict, split: str, reference_split: str
+) -> None:
+    scenes = golden.split(split)
+    expected = reference[reference_split]
+    assert scenes.names == [scene["image"] for scene in expected]
+    for scene, wanted in zip(scenes, expected, strict=True):
+        ids = [UNLABELED if pid == REFERENCE_UNLABELED else pid - 1 for pid in wanted["pids"]]
+        np.testing.assert_array_equal(scene.boxes, wanted["boxes"])
+        assert scene.person_ids.tolist() == ids
+
+
+def test_statistics_equal_the_reference(golden: PersonSearchDataset, golden_expected: dict) -> None:
+    for split, reference_split in (("train", "train"), ("test", "gallery")):
+        scenes, stats = golden.split(split), golden_expected["stats"][reference_split]
+        assert len(scenes) == stats["images"]
+        assert len(scenes.boxes) == stats["boxes"]
+        labelled = [pid - 1 for pid in stats["pids"] if pid != REFERENCE_UNLABELED]
+        assert sorted(set(scenes.person_ids.tolist()) - {UNLABELED}) == labelled
+
+
+def test_queries_equal_the_reference(golden: PersonSearchDataset, golden_arrays: dict[str, np.ndarray]) -> None:
+    for name in golden.protocols:
+        queries = golden.protocol(name).queries
+        assert [q.scene for q in queries] == golden_arrays["query_image_names"].tolist()
+        np.testing.assert_array_equal([q.box for q in queries], golden_arrays["query_boxes"])
+        assert [q.person_id for q in queries] == list(range(16))
+
+
+def test_protocols_are_listed_by_gallery_size(golden: PersonSearchDataset) -> None:
+    assert golden.protocols == ("gallery-50", "gallery-100", "gallery-500")
+
+
+def test_scene_listed_twice_counts_twice_and_is_searched_once(golden: PersonSearchDataset) -> None:
+    protocol = golden.protocol("gallery-50")
+    for query in (3, 5):
+        rows = protocol.truth_queries == query
+        scenes = protocol.truth_scenes[rows].tolist()
+        assert len(scenes) == len(set(scenes)) + 1
+        assert protocol.truth_searched[rows].sum() == len(set(scenes))
+        assert len(protocol.gallery(query)) == len(set(protocol.gallery(query).tolist()))
+
+
+def test_boxes_do_not_overflow_their_disk_type(golden: PersonSearchDataset) -> None:
+    """x + w exceeds 255 in some uint8 boxes of the genuine files; the synthetic writer stores uint8 too."""
+    assert golden.split("test").boxes.dtype == np.float32
+    assert (golden.split("test").boxes[:, 2:] > golden.split("test").boxes[:, :2]).all()
+
+
+def test_raw_identity_labels_are_kept(golden: PersonSearchDataset) -> None:
+    assert golden.split("test").identities[:3] == ("p5007", "p5014", "p5021")
+    assert golden.split("train").num_identities == 8
+
+
+def test_fingerprint_tells_content_not_place(golden: PersonSearchDataset, tmp_path: Path) -> None:
+    copy = shutil.copytree(EVALUATION / "cuhk_sysu", tmp_path / "elsewhere")
+    images = copy / "annotation/Images.mat"
+    savemat(images, {"Img": loadmat(images)["Img"]}, do_compression=False)
+    assert psbench_data.load("cuhk_sysu", root=copy).fingerprint == golden.fingerprint
+
+
+def test_another_box_is_another_fingerprint(golden: PersonSearchDataset, tmp_path: Path) -> None:
+    root = shutil.copytree(EVALUATION / "cuhk_sysu", tmp_path / "copy")
+    path = root / "annotation/Images.mat"
+    images = loadmat(path)["Img"]
+    images[0, 0]["box"][0, 0]["idlocate"][0, 0] += 1
+    savemat(path, {"Img": images})
+    assert psbench_data.load("cuhk_sysu", root=root).fingerprint != golden.fingerprint
+
+
+def _remove(name: str) -> Callable[[Path], None]:
+    return lambda root: (root / name).unlink()
+
+
+def _truncate(name: str) -> Callable[[Path], None]:
+    def damage(root: Path) -> None:
+        content = (root / name).read_bytes()
+        (root / name).write_bytes(content[: len(content) // 2])
+
+    return damage
+
+
+def _empty(name: str) -> Callable[[Path], None]:
+    return lambda root: (root / name).write_bytes(b"")
+
+
+def _hdf5(name: str) -> Callable[[Path], None]:
+    header = b"MATLAB 7.3 MAT-file".ljust(124) + bytes([0x00, 0x02]) + b"IM"
+    return lambda root: (root / name).write_bytes(header + b"\x89HDF\r\n\x1a\n")
+
+
+def _other_variable(name: str) -> Callable[[Path], None]:
+    return lambda root: savemat(root / name, {"something": np.zeros(3)})
+
+
+def _break_rows(root: Path) -> None:
+    path = root / "annotation/Images.mat"
+    images = loadmat(path)["Img"]
+    images[0, 1]["box"][0, 0]["idlocate"] = np.zeros((1, 3))
+    images[0, 4]["imname"] = np.array(["../escape.jpg"])
+    savemat(path, {"Img": images})
+
+
+IMAGES, TRAIN, TEST = (
+    "annotation/Images.mat",
+    "annotation/test/train_test/Train.mat",
+    "annotation/test/train_test/TestG50.mat",
+)
+
+
+@pytest.mark.parametrize(
+    ("damage", "mentions"),
+    [
+        (_remove(IMAGES), [IMAGES, "not there", "extracted in full"]),
+        (_remove(TRAIN), [TRAIN, "not there"]),
+        (_truncate(IMAGES), [IMAGES, "not a readable MATLAB 5 file", "Copy the file again"]),
+        (_truncate(TEST), [TEST, "not a readable MATLAB 5 file"]),
+        (_empty(TRAIN), [TRAIN, "0 bytes"]),
+        (_hdf5(IMAGES), [IMAGES, "7.3", "-v7"]),
+        (_other_variable(TRAIN), [TRAIN, "'Train'", "something"]),
+        (_break_rows, ["row 1", "3 values", "row 4", "../escape.jpg"]),
+    ],
+)
+def test_faulty_files_get_one_clear_message(
+    tmp_path: Path, damage: Callable[[Path], None], mentions: list[str]
+) -> None:
+    root = shutil.copytree(EVALUATION / "cuhk_sysu", tmp_path / "faulty")
+    damage(root)
+    with pytest.raises(InputError) as error:
+        psbench_data.load("cuhk_sysu", root=root)
+    for words in mentions:
+        assert words in str(error.value)
+
+
+def test_missing_root_says_what_root_is(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"does not exist.*annotation/Images.mat"):
+        psbench_data.load("cuhk_sysu", root=tmp_path / "nowhere")
+
+
+def test_root_of_another_dataset_is_named(tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    for name in ("frame_train.mat", "frame_test.mat", "query_info.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match="this is a tree of PRW, not of CUHK-SYSU"):
+        psbench_data.load("cuhk_sysu", root=tmp_path)
+
+
+@pytest.mark.parametrize("given", ["annotation", "annotation/test", ".."])
+def test_folder_beside_the_root_points_at_the_root(tmp_path: Path, given: str) -> None:
+    root = shutil.copytree(EVALUATION / "cuhk_sysu", tmp_path / "dataset")
+    with pytest.raises(InputError, match=r"is\. Give that folder as root") as error:
+        psbench_data.load("cuhk_sysu", root=root / given)
+    assert str(root) in str(error.value)
+
+
+def test_unknown_names_are_answered_with_near_ones(golden: PersonSearchDataset) -> None:
+    with pytest.raises(InputError, match="Did you mean 'cuhk_sysu'"):
+        psbench_data.load("cuhk-sysu", root=EVALUATION)
+    with pytest.raises(InputError, match="Did you mean 'gallery-100'"):
+        golden.protocol("gallery100")
+    with pytest.raises(InputError, match="Did you mean 'train'"):
+        golden.split("training")

@@ -1,0 +1,182 @@
+"""Predictions in memory and as a folder."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import psbench
+from psbench import InputError, Predictions
+from psbench_data import PersonSearchDataset
+
+
+def _some(**changes: object) -> Predictions:
+    values: dict = {
+        "scene_names": ["a.jpg", "b.jpg", "c.jpg"],
+        "counts": [2, 0, 1],
+        "boxes": np.array([[0, 0, 10, 20], [5, 5, 15, 30], [1, 1, 4, 9]], float),
+        "scores": [0.9, 0.6, 1.0],
+        "embeddings": np.eye(3),
+        "query_embeddings": np.ones((2, 3)),
+    } | changes
+    return Predictions.from_arrays(values.pop("scene_names"), **values)
+
+
+def test_folder_gives_back_what_was_saved(tmp_path: Path) -> None:
+    saved = _some(
+        query_scenes=["a.jpg", "c.jpg"],
+        query_boxes=np.array([[0, 0, 5, 5], [1, 1, 4, 9]]),
+        method="mine",
+        dataset="cuhk_sysu",
+        fingerprint="f" * 64,
+        synthetic=True,
+    )
+    loaded = Predictions.load(saved.save(tmp_path / "predictions"))
+    for name in ("offsets", "boxes", "scores", "embeddings", "query_embeddings", "query_boxes"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(saved, name))
+    for name in ("scene_names", "query_scenes", "method", "dataset", "fingerprint", "synthetic"):
+        assert getattr(loaded, name) == getattr(saved, name)
+
+
+def test_many_shards_give_back_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("psbench.predictions_folder._SCENES_PER_SHARD", 2)
+    loaded = Predictions.load(_some().save(tmp_path / "predictions"))
+    assert sorted(p.name for p in (tmp_path / "predictions").iterdir()) == [
+        "manifest.json", "queries.parquet", "scenes-00000.parquet", "scenes-00001.parquet",
+    ]  # fmt: skip
+    np.testing.assert_array_equal(loaded.embeddings, _some().embeddings)
+    assert loaded.query_scenes is None
+
+
+def test_no_scene_has_detections(tmp_path: Path) -> None:
+    empty = _some(counts=[0, 0, 0], boxes=np.zeros((0, 4)), scores=[], embeddings=np.zeros((0, 3)))
+    assert Predictions.load(empty.save(tmp_path / "predictions")).counts.tolist() == [0, 0, 0]
+
+
+def test_saved_golden_predictions_score_the_same(
+    golden: PersonSearchDataset, golden_predictions: Predictions, tmp_path: Path
+) -> None:
+    loaded = Predictions.load(golden_predictions.save(tmp_path / "golden"))
+    protocol = golden.protocol("gallery-100")
+    assert psbench.evaluate(loaded, protocol).to_json() == psbench.evaluate(golden_predictions, protocol).to_json()
+
+
+def test_folder_is_plain_parquet(tmp_path: Path) -> None:
+    folder = _some().save(tmp_path / "predictions")
+    rows = pq.read_table(folder / "scenes-00000.parquet").to_pylist()
+    assert rows[2] == {"scene": "c.jpg", "boxes": [[1, 1, 4, 9]], "scores": [1.0], "embeddings": [[0, 0, 1]]}
+
+
+def test_existing_work_is_not_overwritten(tmp_path: Path) -> None:
+    folder = _some().save(tmp_path / "predictions")
+    with pytest.raises(InputError, match="something here already"):
+        _some(scores=[0.1, 0.1, 0.1]).save(folder)
+    assert Predictions.load(folder).scores.tolist() == pytest.approx([0.9, 0.6, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "mentions"),
+    [
+        ({"counts": [2, 1, 1]}, ["boxes has shape (3, 4)", "(4, 4)"]),
+        ({"query_embeddings": np.ones((2, 5))}, ["query_embeddings has shape"]),
+        ({"scene_names": ["a.jpg", "b.jpg", "a.jpg"]}, ["'a.jpg' is listed a second time"]),
+        ({"scores": [0.9, np.nan, 1.5]}, ["scores of detection 1 has NaN", "score of detection 0 is 1.5"]),
+        ({"boxes": np.array([[9, 0, 3, 9], [0, 0, np.inf, 1], [0, 0, 1, 1]])}, ["x1 <= x2", "NaN or infinity"]),
+        ({"query_scenes": ["a.jpg", "b.jpg"]}, ["belong together"]),
+        ({"query_embeddings": np.full((2, 3), np.inf)}, ["query 0", "query 1"]),
+    ],
+)
+def test_values_that_cannot_be_right_are_all_listed(changes: dict, mentions: list[str]) -> None:
+    with pytest.raises(InputError) as error:
+        _some(**changes)
+    for words in mentions:
+        assert words in str(error.value)
+
+
+def _rewrite(folder: Path, change: Callable[[dict], None], file: str = "scenes-00000.parquet") -> None:
+    """Change a shard's columns and bring the manifest's checksum up to date, as an honest writer's mistake would."""
+    table = pq.read_table(folder / file)
+    columns = {name: table.column(name).to_pylist() for name in table.column_names}
+    change(columns)
+    pq.write_table(
+        pa.table({name: pa.array(v, table.schema.field(name).type) for name, v in columns.items()}), folder / file
+    )
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for shard in [*manifest["scenes"], manifest["queries"]]:
+        if shard["file"] == file:
+            shard["sha256"] = hashlib.sha256((folder / file).read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def _nan(columns: dict) -> None:
+    columns["embeddings"][2] = [[float("nan"), 0.0, 0.0]]
+
+
+def _unequal(columns: dict) -> None:
+    columns["scores"][0] = [0.5]
+
+
+def _null(columns: dict) -> None:
+    columns["boxes"][2] = None
+
+
+@pytest.mark.parametrize(
+    ("change", "mentions"),
+    [
+        (_nan, ["scenes-00000.parquet: row 2 (scene 'c.jpg'): embeddings of detection 0 has NaN", "predict again"]),
+        (_unequal, ["scenes-00000.parquet: row 0: 2 boxes, 1 scores, 2 embeddings"]),
+        (_null, ["row 2: 0 boxes, 1 scores"]),
+    ],
+)
+def test_faulty_values_on_disk_name_file_and_row(tmp_path: Path, change: Callable, mentions: list[str]) -> None:
+    folder = _some().save(tmp_path / "predictions")
+    _rewrite(folder, change)
+    with pytest.raises(InputError) as error:
+        Predictions.load(folder)
+    for words in mentions:
+        assert words in str(error.value)
+
+
+def test_faulty_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a predictions folder"):
+        Predictions.load(tmp_path)
+    folder = _some().save(tmp_path / "predictions")
+    manifest = folder / "manifest.json"
+    written = json.loads(manifest.read_text())
+    shard = folder / "scenes-00000.parquet"
+    content = shard.read_bytes()
+
+    shard.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(InputError, match=r"scenes-00000.parquet: its SHA-256 is not"):
+        Predictions.load(folder)
+    shard.unlink()
+    with pytest.raises(InputError, match="not there as a file"):
+        Predictions.load(folder)
+    shard.write_bytes(content)
+
+    for change, words in (
+        ({"schema_version": 99}, "schema version 99"),
+        ({"embedding_dim": "many", "method": 3}, "embedding_dim"),
+        ({"scenes": [{"file": "../../secrets.parquet", "rows": 1, "sha256": "0" * 64}]}, "scenes.0.file"),
+    ):
+        manifest.write_text(json.dumps(written | change))
+        with pytest.raises(InputError, match=words):
+            Predictions.load(folder)
+    manifest.write_text("{not json")
+    with pytest.raises(InputError, match=r"manifest\.json"):
+        Predictions.load(folder)
+
+
+def test_other_columns_are_named(tmp_path: Path) -> None:
+    folder = _some().save(tmp_path / "predictions")
+    pq.write_table(pa.table({"image": ["a.jpg"]}), folder / "scenes-00000.parquet")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["scenes"][0]["sha256"] = hashlib.sha256((folder / "scenes-00000.parquet").read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"expected the columns \(scene: string.*found \(image: string\)"):
+        Predictions.load(folder)

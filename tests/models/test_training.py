@@ -1,0 +1,172 @@
+"""Training and prediction: what a run leaves, that it learns, and what stops it."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import psbench
+import psbench_data
+from psbench import InputError
+from psbench.inference import predict
+from psbench.training import Recipe, Run, recipe_for, recipes, train
+from psbench.training.loop import NonFiniteLossError, learning_rate_factor
+from psbench.training.recipe import Schedule
+from psbench_data import PersonSearchDataset
+
+TINY = recipe_for("seqnet-demo").override(
+    {
+        "schedule.epochs": 2,
+        "batch_size": 3,
+        "model_options.min_size": 96,
+        "model_options.max_size": 128,
+        "model_options.roi_batch_size_per_image": 8,
+        "model_options.rpn_post_nms_top_n_test": 8,
+        # An untrained network is sure of nothing; every box must come out to be looked at.
+        "model_options.score_thresh_test": 0.0,
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def run(world: PersonSearchDataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(TINY, world, tmp_path_factory.mktemp("runs") / "tiny", progress=False)
+
+
+def test_run_says_what_it_is(run: Run, world: PersonSearchDataset) -> None:
+    loaded = Run.load(run.folder)
+    assert loaded.record == run.record
+    assert loaded.recipe == TINY
+    assert (loaded.record.fingerprint, loaded.record.synthetic) == (world.fingerprint, True)
+    assert loaded.record.steps == 8
+    assert loaded.record.versions["torch"] == torch.__version__.split("+")[0] or loaded.record.versions["torch"]
+
+
+def test_metrics_have_a_line_a_step(run: Run) -> None:
+    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(8))
+    losses = {name for name in lines[0] if name.startswith("loss_")}
+    assert len(losses) == 7
+    for line in lines:
+        assert line["loss"] == pytest.approx(sum(line[name] for name in losses))
+        assert math.isfinite(line["gradient_norm"])
+
+
+def test_same_seed_same_training(run: Run, world: PersonSearchDataset, tmp_path: Path) -> None:
+    again = train(TINY, world, tmp_path / "again", progress=False)
+    assert (again.folder / "metrics.jsonl").read_text() == (run.folder / "metrics.jsonl").read_text()
+
+
+def test_weights_come_without_identity_tables(run: Run) -> None:
+    from safetensors import safe_open
+
+    with safe_open(run.folder / "model.safetensors", "pt") as weights:
+        names = list(weights.keys())
+    assert names
+    assert not [name for name in names if name.startswith("oim")]
+
+
+def test_predictions_serve_every_protocol(run: Run, world: PersonSearchDataset, tmp_path: Path) -> None:
+    predictions = predict(run.model(), world, method="tiny", progress=False)
+    assert predictions.scene_names == world.split("test").names
+    assert len(predictions.scores) > 0
+    assert (predictions.method, predictions.synthetic) == ("tiny", True)
+    loaded = psbench.Predictions.load(predictions.save(tmp_path / "predictions"))
+    result = psbench.evaluate(loaded, world.protocol("gallery-50"), det_threshold=0)
+    assert 0 <= result.map <= 1
+    assert result.synthetic
+
+
+def test_batches_predict_what_single_images_do(run: Run, world: PersonSearchDataset) -> None:
+    """All pictures of this world are of one size, so that a batch brings no padding."""
+    model = run.model()
+    one, three = (predict(model, world, batch_size=size, progress=False) for size in (1, 3))
+    np.testing.assert_allclose(one.boxes, three.boxes, atol=1e-2)
+    np.testing.assert_allclose(one.query_embeddings, three.query_embeddings, atol=1e-4)
+
+
+def test_true_boxes_reach_every_person(run: Run, world: PersonSearchDataset) -> None:
+    perfect = predict(run.model(), world, ground_truth_boxes=True, progress=False)
+    test = world.split("test")
+    np.testing.assert_array_equal(perfect.boxes, test.boxes)
+    detection = psbench.evaluate_detection(perfect, test)
+    assert (detection.recall, detection.ap) == (1.0, 1.0)
+
+
+def test_a_few_scenes_are_learnt_by_heart(world: PersonSearchDataset, tmp_path: Path) -> None:
+    recipe = TINY.override({"schedule.epochs": 25, "schedule.milestones": [], "flip": 0, "batch_size": 4})
+    lines = (train(recipe, world, tmp_path / "run", progress=False).folder / "metrics.jsonl").read_text().splitlines()
+    losses = [json.loads(line) for line in lines]
+    for name in ("loss_proposal_cls", "loss_rpn_cls", "loss_box_reid"):
+        first, last = (np.mean([step[name] for step in steps]) for steps in (losses[:6], losses[-6:]))
+        assert last < 0.8 * first, name
+
+
+def test_broken_loss_stops_with_names_and_leaves_nothing(
+    world: PersonSearchDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("psbench.zoo.seqnet.box_regression_loss", lambda *_: torch.tensor(math.nan))
+    with pytest.raises(NonFiniteLossError) as error:
+        train(TINY, world, tmp_path / "run", progress=False)
+    assert "loss_box_reg = nan" in str(error.value)
+    assert any(name in str(error.value) for name in world.split("train").names)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_images_stop_before_training(world_root: Path, tmp_path: Path) -> None:
+    dataset = psbench_data.load("cuhk_sysu", root=shutil.copytree(world_root, tmp_path / "copy"))
+    victim = dataset.split("train")[3].path
+    victim.unlink()
+    with pytest.raises(InputError, match=victim.name):
+        train(TINY, dataset, tmp_path / "run", progress=False)
+
+
+def test_damaged_runs_are_refused(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a finished run"):
+        Run.load(tmp_path)
+    copy = shutil.copytree(run.folder, tmp_path / "copy")
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"model.safetensors: the weights cannot be read"):
+        Run.load(copy).model()
+    (copy / "run.json").write_text('{"recipe": {}}')
+    with pytest.raises(InputError, match=r"run\.json: fingerprint"):
+        Run.load(copy)
+
+
+def test_every_recipe_names_a_model_and_survives_json() -> None:
+    for name in recipes():
+        recipe = recipe_for(name)
+        assert recipe.model in psbench.zoo.available()
+        assert Recipe.from_dict(recipe.to_dict(), source="test") == recipe
+
+
+def test_paper_recipe_has_the_papers_values() -> None:
+    """SeqNet on CUHK-SYSU: 20 epochs at 0.003, a tenth of it from epoch 16, one epoch of warm-up, batches of 5."""
+    recipe = recipe_for("seqnet-cuhk_sysu")
+    assert (recipe.optimizer.lr, recipe.optimizer.weight_decay, recipe.optimizer.clip_norm) == (0.003, 5e-4, 10)
+    assert (recipe.schedule.epochs, recipe.schedule.milestones, recipe.batch_size) == (20, (16,), 5)
+
+
+def test_overrides_are_checked_all_at_once() -> None:
+    recipe = recipe_for("seqnet-cuhk_sysu")
+    changed = recipe.override({"optimizer.lr": "0.01", "model_options.backbone": "resnet18"})
+    assert (changed.optimizer.lr, changed.model_options["backbone"]) == (0.01, "resnet18")
+    assert changed.digest != recipe.digest
+    assert recipe.override({"workers": 0}).digest == recipe.digest
+    with pytest.raises(InputError) as error:
+        recipe.override({"optimizer.learning_rate": 1, "epoch": 3})
+    assert len(error.value.faults) == 2
+    with pytest.raises(InputError, match=r"optimizer.lr is 'fast'"):
+        recipe.override({"optimizer.lr": "fast"})
+
+
+def test_learning_rate_rises_then_falls() -> None:
+    factor = learning_rate_factor(Schedule(epochs=4, milestones=(2, 3), warmup_epochs=1, warmup_start=0.001), 100)
+    assert factor(0) == pytest.approx(0.001)
+    assert factor(49) == pytest.approx(0.001 + 0.999 * 49 / 99)
+    assert [factor(step) for step in (99, 199, 200, 299, 300)] == pytest.approx([1, 1, 0.1, 0.1, 0.01])

@@ -1,0 +1,95 @@
+"""The commands one after another, as the README shows them, and what they say to wrong input."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from psbench.cli import app
+from psbench_data.cli import app as data_app
+
+TINY = [
+    "schedule.epochs=1",
+    "batch_size=3",
+    "model_options.min_size=96",
+    "model_options.max_size=128",
+    "model_options.score_thresh_test=0.0",
+    "model_options.rpn_post_nms_top_n_test=8",
+]
+
+
+def _run(command: object, *arguments: object, fails: bool = False) -> Result:
+    result = CliRunner().invoke(command, [str(a) for a in arguments])  # type: ignore[arg-type]
+    assert (result.exit_code != 0) == fails, result.output
+    assert not isinstance(result.exception, Exception) or isinstance(result.exception, SystemExit)
+    return result
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which every command has done its work."""
+    folder = tmp_path_factory.mktemp("commands")
+    root = folder / "data"
+    sizes = ("--train-scenes", 10, "--test-scenes", 52, "--train-identities", 4, "--test-identities", 5)
+    _run(data_app, "synthesize", "cuhk_sysu", root, *sizes, "--height", 96, "--width", 128)
+    sets = [part for change in TINY for part in ("--set", change)]
+    _run(app, "train", "seqnet", "--recipe", "seqnet-demo", "--root", root, "--output", folder / "run", *sets)
+    _run(app, "predict", folder / "run", "--root", root, "--output", folder / "predictions")
+    return folder
+
+
+def test_evaluate_prints_a_table_and_writes_json(folder: Path) -> None:
+    arguments = ("--root", folder / "data", "--det-threshold", 0.0, "--json", folder / "result.json")
+    result = _run(app, "evaluate", folder / "predictions", *arguments)
+    assert "gallery-50" in result.output
+    assert "synthetic people" in result.output
+    written = json.loads((folder / "result.json").read_text())
+    assert [e["protocol"] for e in written] == ["gallery-50"]
+    assert 0 <= written[0]["map"] <= 1
+
+
+def test_rank_writes_a_page(folder: Path) -> None:
+    arguments = ("--root", folder / "data", "--protocol", "gallery-50", "-o", folder / "ranking.html", "--queries", 3)
+    _run(app, "rank", folder / "predictions", *arguments)
+    assert (folder / "ranking.html").read_text().startswith("<!doctype html>")
+
+
+def test_summary_counts(folder: Path) -> None:
+    result = _run(data_app, "summary", "cuhk_sysu", folder / "data")
+    assert "gallery-50: 5 queries" in result.output
+    assert "cuhk_sysu" in _run(data_app, "list").output
+
+
+def test_doctor_finds_this_installation_well() -> None:
+    assert "fit together" in _run(app, "doctor").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["evaluate", "nowhere", "--root", "nowhere"], "does not exist"),
+        (["evaluate", "FOLDER/data", "--root", "FOLDER/data"], "not a predictions folder"),
+        (
+            ["evaluate", "FOLDER/predictions", "--root", "FOLDER/data", "--protocol", "gallery-7"],
+            "no protocol 'gallery-7'",
+        ),
+        (["predict", "FOLDER/data", "--root", "FOLDER/data", "--output", "x"], "not a finished run"),
+        (["train", "seqnett", "--root", "FOLDER/data", "--output", "x"], "there is no recipe"),
+        (["train", "seqnet", "--root", "FOLDER/data", "--output", "x", "--set", "lr"], "expected NAME=VALUE"),
+        (
+            ["train", "seqnet", "--root", "FOLDER/data", "--output", "x", "--set", "epochs=2"],
+            "Did you mean 'schedule.epochs'",
+        ),
+        (["train", "seqnet", "--root", "FOLDER/data", "--output", "FOLDER/run"], "something here already"),
+    ],
+)
+def test_wrong_input_gets_one_message_and_no_traceback(folder: Path, arguments: list[str], words: str) -> None:
+    result = _run(app, *(a.replace("FOLDER", str(folder)) for a in arguments), fails=True)
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_data_commands_complain_likewise(tmp_path: Path) -> None:
+    assert "cannot write the format" in _run(data_app, "synthesize", "prww", tmp_path / "x", fails=True).stderr
+    assert "does not exist" in _run(data_app, "summary", "cuhk_sysu", tmp_path / "x", fails=True).stderr

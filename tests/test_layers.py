@@ -1,0 +1,69 @@
+"""The three layers: imports go down, and the light packages stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HEAVY = ("torch", "torchvision", "timm", "accelerate", "datasets")
+MAKING = ("psbench.zoo", "psbench.training", "psbench.inference")
+
+
+def _imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def _within(name: str, packages: tuple[str, ...]) -> bool:
+    return any(name == package or name.startswith(package + ".") for package in packages)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "psbench_data").rglob("*.py")), ids=str)
+def test_data_layer_imports_nothing_above_it(path: Path) -> None:
+    assert not [name for name in _imports(path) if _within(name, ("psbench", *HEAVY))]
+
+
+@pytest.mark.parametrize(
+    "path", sorted(p for sub in ("evaluation", "reporting") for p in (ROOT / "psbench" / sub).rglob("*.py")), ids=str
+)
+def test_judging_layer_imports_no_models(path: Path) -> None:
+    assert not [name for name in _imports(path) if _within(name, (*MAKING, *HEAVY))]
+
+
+@pytest.mark.parametrize(
+    ("module", "blocked"), [("psbench_data", (*HEAVY, "psbench")), ("psbench", HEAVY), ("psbench_data.cli", HEAVY)]
+)
+def test_light_packages_work_without_the_heavy_ones(module: str, blocked: tuple[str, ...]) -> None:
+    program = f"""
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ImportError(f"{{name}} is blocked")
+sys.meta_path.insert(0, Block())
+import {module}
+assert not set({blocked!r}) & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_data_layer_loads_and_evaluator_judges_without_torch() -> None:
+    program = f"""
+import sys
+sys.modules["torch"] = None
+import numpy as np, psbench, psbench_data
+dataset = psbench_data.load("cuhk_sysu", root={str(ROOT / "tests/goldens/evaluation/cuhk_sysu")!r})
+names = dataset.split("test").names
+nothing = psbench.Predictions.from_arrays(names, counts=np.zeros(len(names)), boxes=np.zeros((0, 4)), scores=[],
+                                          embeddings=np.zeros((0, 8)), query_embeddings=np.ones((16, 8)))
+assert psbench.evaluate(nothing, dataset.protocol("gallery-50")).map == 0
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
