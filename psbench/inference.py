@@ -12,8 +12,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from psbench.predictions import Predictions
-from psbench.training.batches import image_tensor, to_float
 from psbench.zoo import Detections
+from psbench.zoo.images import image_tensor, to_float
 from psbench_data import InputError, PersonSearchDataset, Scenes
 
 
@@ -30,7 +30,7 @@ def predict(
     """Detect and embed the people of every test scene, and embed the queries.
 
     Args:
-        model: a `PersonSearcher`.
+        model: a `PersonSearcher` that is a torch module.
         dataset: its `test` split is predicted.
         protocols: whose queries to embed; all by default. A query that several share is embedded once.
         ground_truth_boxes: embed the annotated boxes, as queries are, with score 1, instead of detecting: what the
@@ -48,9 +48,8 @@ def predict(
     test = dataset.split("test")
     test.require_images()
     queries = _distinct_queries(dataset, dataset.protocols if protocols is None else protocols)
-    accelerator = Accelerator()
-    model = accelerator.prepare_model(model, evaluation_mode=True).eval()
-    device = accelerator.device
+    device = Accelerator().device
+    model = model.to(device).eval()
     detections: list[Detections] = []
     what = "embedding true boxes" if ground_truth_boxes else "detecting"
     for start, images in _batches(test, range(len(test)), batch_size, device, what, progress):

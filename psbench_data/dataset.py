@@ -89,7 +89,7 @@ class PersonSearchDataset:
     def origin(self) -> str:
         """What the data is, to stand beside every number measured on it."""
         sizes = f"{len(self.split('train'))} train and {len(self.split('test'))} test scenes"
-        return f"synthetic people, {sizes}" if self.synthetic else f"data at root, {sizes}"
+        return f"synthetic people, {sizes}" if self.synthetic else sizes
 
     def split(self, name: str) -> Scenes:
         """The scenes of `train` or `test`; `test` is the union of what the protocols need.

@@ -30,7 +30,7 @@ def _measured(synthetic: bool, size: int = 100, score: float = 41.26) -> Measure
         gallery_size=size,
         map=score,
         top1=score + 1,
-        data="synthetic people, 4 train and 5 test scenes" if synthetic else "data at root",
+        data="synthetic people, 4 train and 5 test scenes" if synthetic else "4 train and 5 test scenes",
         synthetic=synthetic,
         fingerprint="f" * 64,
         recipe="seqnet-demo",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _RIGHT, _WRONG, _QUERY = "#0a7d3c", "#c62f2f", "#1d4fa3"
-_PICTURE_HEIGHT = 150
+_PICTURE_HEIGHT = 240
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,8 @@ def _picture(protocol: Protocol, scene: int, box: np.ndarray, caption: str, kind
     image = image.resize((max(1, round(image.width * scale)), _PICTURE_HEIGHT))
     corners = (box * scale).tolist()
     draw = ImageDraw.Draw(image)
-    draw.rectangle(corners, outline="white", width=4)
-    draw.rectangle([corners[0] + 1, corners[1] + 1, corners[2] - 1, corners[3] - 1], outline=colour, width=2)
+    draw.rectangle(corners, outline="white", width=5)
+    draw.rectangle([corners[0] + 1, corners[1] + 1, corners[2] - 1, corners[3] - 1], outline=colour, width=3)
     return _Picture(source=_data_url(image), scene=entry.name, caption=caption, kind=kind)
 
 

@@ -6,23 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from psbench_data import Scene, Scenes
+from psbench.zoo.images import image_tensor
+from psbench_data import Scenes
 
 Batch = dict[str, list[Any]]
 """`images`: (3, H, W) uint8 each; `targets`: boxes and person_ids each; `names`: the scenes' names."""
-
-
-def image_tensor(scene: Scene) -> Tensor:
-    """The decoded image, (3, H, W) uint8, RGB."""
-    return torch.from_numpy(np.array(scene.image())).permute(2, 0, 1).contiguous()
-
-
-def to_float(image: Tensor) -> Tensor:
-    """uint8 in 0..255 to float32 in [0, 1]."""
-    return image.float() / 255
 
 
 class TrainingScenes(Dataset[dict[str, Any]]):

@@ -20,9 +20,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
 from psbench import zoo
-from psbench.training.batches import Batch, to_float, training_loader
+from psbench.training.batches import Batch, training_loader
 from psbench.training.recipe import Recipe, Schedule
 from psbench.training.run import METRICS_FILE, RUN_FILE, WEIGHTS_FILE, Run, RunRecord, inference_weights
+from psbench.zoo.images import to_float
 from psbench_data import InputError, PersonSearchDataset
 from psbench_data.atomic import new_folder
 
