@@ -14,11 +14,12 @@ from importlib.metadata import version
 
 __version__ = version("psbench")
 
-from psbench.evaluation import DetectionEvaluation, Evaluation, evaluate, evaluate_detection
+from psbench.evaluation import CBGM, DetectionEvaluation, Evaluation, evaluate, evaluate_detection
 from psbench.predictions import Predictions
 from psbench_data import InputError
 
 __all__ = [
+    "CBGM",
     "DetectionEvaluation",
     "Evaluation",
     "InputError",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from psbench_data.console import complain_on_input_error
+
+if TYPE_CHECKING:
+    from psbench import CBGM
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -55,6 +58,7 @@ def predict(
     output: Annotated[Path, typer.Option(help="The predictions folder to make.", show_default=False)],
     data: _Data = "cuhk_sysu",
     ground_truth_boxes: Annotated[bool, typer.Option(help="Embed the annotated boxes instead of detecting.")] = False,
+    context: Annotated[bool, typer.Option(help="Detect around each query, too, as CBGM needs it.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Scenes at once; 1 is free of padding.")] = 1,
 ) -> None:
     """Detect and embed the people of the test scenes, and embed the queries.
@@ -70,6 +74,7 @@ def predict(
         finished.model(),
         load(data, root=root),
         ground_truth_boxes=ground_truth_boxes,
+        context=context,
         batch_size=batch_size,
         method=finished.recipe.name,
     )
@@ -85,6 +90,7 @@ def evaluate(
     data: _Data = "cuhk_sysu",
     protocols: Annotated[list[str], typer.Option("--protocol", help="One protocol, or several; all by default.")] = [],  # noqa: B006
     det_threshold: Annotated[float, typer.Option(min=0, max=1, help="Leave out detections below this score.")] = 0.5,
+    cbgm: Annotated[str | None, typer.Option(metavar="K1,K2", help="Match the people around, e.g. 10,3.")] = None,
     json_output: Annotated[
         Path | None, typer.Option("--json", help="Also write the full numbers to this file.")
     ] = None,
@@ -100,8 +106,10 @@ def evaluate(
 
     dataset = load(data, root=root)
     loaded = Predictions.load(predictions)
+    matching = None if cbgm is None else _cbgm(cbgm)
     evaluations = [
-        score(loaded, dataset.protocol(name), det_threshold=det_threshold) for name in protocols or dataset.protocols
+        score(loaded, dataset.protocol(name), det_threshold=det_threshold, cbgm=matching)
+        for name in protocols or dataset.protocols
     ]
     typer.echo(f"{dataset.name}: {dataset.origin}\n")
     typer.echo(f"{'protocol':<14}{'queries':>8}{'mAP':>8}{'top-1':>8}{'top-5':>8}{'top-10':>8}")
@@ -153,6 +161,15 @@ def doctor() -> None:
     typer.echo("\n".join(lines))
     if not healthy:
         raise typer.Exit(1)
+
+
+def _cbgm(text: str) -> CBGM:
+    from psbench import CBGM, InputError
+
+    numbers = text.split(",")
+    if len(numbers) != 2 or not all(number.strip().isdecimal() for number in numbers):
+        raise InputError(f"--cbgm {text}: expected K1,K2, for example 10,3.")
+    return CBGM(*map(int, numbers))
 
 
 def _changes(assignments: list[str]) -> dict[str, object]:

@@ -23,6 +23,7 @@ def predict(
     *,
     protocols: Sequence[str] | None = None,
     ground_truth_boxes: bool = False,
+    context: bool = False,
     batch_size: int = 1,
     method: str = "",
     progress: bool = True,
@@ -35,6 +36,7 @@ def predict(
         protocols: whose queries to embed; all by default. A query that several share is embedded once.
         ground_truth_boxes: embed the annotated boxes, as queries are, with score 1, instead of detecting: what the
             embeddings would reach with a perfect detector.
+        context: detect the people around each query, too, as CBGM needs it.
         batch_size: scenes at once. Batches pad images to a common size, which moves results a little; 1 does not.
         method: a name to keep with the predictions.
         progress: whether to show progress bars.
@@ -47,35 +49,36 @@ def predict(
     """
     test = dataset.split("test")
     test.require_images()
-    queries = _distinct_queries(dataset, dataset.protocols if protocols is None else protocols)
+    query_scenes, query_boxes = _distinct_queries(dataset, dataset.protocols if protocols is None else protocols)
     device = Accelerator().device
     model = model.to(device).eval()
+    boxes_on_device = torch.tensor(query_boxes, device=device)
+
     detections: list[Detections] = []
     what = "embedding true boxes" if ground_truth_boxes else "detecting"
-    for start, images in _batches(test, range(len(test)), batch_size, device, what, progress):
+    for now, images in _batches(test, range(len(test)), batch_size, device, what, progress):
         if ground_truth_boxes:
-            boxes = [torch.tensor(test[start + i].boxes, device=device) for i in range(len(images))]
+            boxes = [torch.tensor(test[i].boxes, device=device) for i in range(len(test))[now]]
             detections += [
                 Detections(boxes=b, scores=b.new_ones(len(b)), embeddings=e)
                 for b, e in zip(boxes, model.embed(images, boxes), strict=True)
             ]
         else:
             detections += model.detect(images)
-    scenes = sorted(queries)
-    embedded: dict[int, np.ndarray] = {}
-    for start, images in _batches(test, scenes, batch_size, device, "embedding queries", progress):
-        group = scenes[start : start + batch_size]
-        boxes = [torch.tensor(np.stack(queries[scene]), device=device) for scene in group]
-        embedded |= {s: e.cpu().numpy() for s, e in zip(group, model.embed(images, boxes), strict=True)}
+    embeddings: list[Tensor] = []
+    for now, images in _batches(test, query_scenes, batch_size, device, "embedding queries", progress):
+        embeddings += model.embed(images, list(boxes_on_device[now, None]))
+    around: list[Detections] = []
+    if context:
+        for now, images in _batches(test, query_scenes, batch_size, device, "detecting around queries", progress):
+            around += model.detect(images, include=list(boxes_on_device[now, None]))
     return Predictions.from_arrays(
         test.names,
-        counts=[len(d.scores) for d in detections],
-        boxes=_join([d.boxes for d in detections]),
-        scores=_join([d.scores for d in detections]),
-        embeddings=_join([d.embeddings for d in detections]),
-        query_embeddings=np.concatenate([embedded[scene] for scene in scenes]),
-        query_scenes=[test.names[scene] for scene in scenes for _ in queries[scene]],
-        query_boxes=np.concatenate([np.stack(queries[scene]) for scene in scenes]),
+        **_columns(detections),
+        query_embeddings=_join(embeddings),
+        query_scenes=[test.names[scene] for scene in query_scenes],
+        query_boxes=query_boxes,
+        context=_columns(around) if context else None,
         method=method,
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,
@@ -83,27 +86,37 @@ def predict(
     )
 
 
-def _distinct_queries(dataset: PersonSearchDataset, protocols: Sequence[str]) -> dict[int, list[np.ndarray]]:
-    """Per test scene: the boxes to embed in it, each once."""
+def _distinct_queries(dataset: PersonSearchDataset, protocols: Sequence[str]) -> tuple[list[int], np.ndarray]:
+    """The scene (index) and box of every query of the protocols, each once."""
     if not protocols:
         raise InputError("predict: no protocol given, so there are no queries. Name at least one of dataset.protocols.")
-    boxes: dict[int, dict[bytes, np.ndarray]] = {}
+    distinct: dict[tuple[int, bytes], np.ndarray] = {}
     for name in protocols:
         queries = dataset.protocol(name).queries
         for scene, box in zip(queries.scenes.tolist(), queries.boxes, strict=True):
-            boxes.setdefault(scene, {}).setdefault(box.tobytes(), box)
-    return {scene: list(distinct.values()) for scene, distinct in boxes.items()}
+            distinct.setdefault((scene, box.tobytes()), box)
+    return [scene for scene, _ in distinct], np.stack(list(distinct.values()))
 
 
 def _batches(
     scenes: Scenes, indices: Sequence[int], batch_size: int, device: torch.device, what: str, progress: bool
-) -> Iterator[tuple[int, list[Tensor]]]:
-    """Decoded images, and the position in `indices` that each batch starts at."""
+) -> Iterator[tuple[slice, list[Tensor]]]:
+    """The decoded images of some scenes, and which of `indices` each batch is."""
     with tqdm(total=len(indices), desc=what, unit="scene", disable=not progress) as bar:
         for start in range(0, len(indices), batch_size):
-            group = indices[start : start + batch_size]
-            yield start, [to_float(image_tensor(scenes[i]).to(device)) for i in group]
-            bar.update(len(group))
+            now = slice(start, start + batch_size)
+            images = [to_float(image_tensor(scenes[i]).to(device)) for i in indices[now]]
+            yield now, images
+            bar.update(len(images))
+
+
+def _columns(detections: list[Detections]) -> dict[str, Any]:
+    return {
+        "counts": [len(d.scores) for d in detections],
+        "boxes": _join([d.boxes for d in detections]),
+        "scores": _join([d.scores for d in detections]),
+        "embeddings": _join([d.embeddings for d in detections]),
+    }
 
 
 def _join(tensors: list[Tensor]) -> np.ndarray:

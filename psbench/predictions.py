@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,23 @@ from typing import Any
 import numpy as np
 
 from psbench_data import InputError
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class QueryContext:
+    """The detections of every query's own scene, for CBGM: the query's box first, then by falling score.
+
+    Attributes:
+        offsets: (Q + 1,) int64; query q's detections are rows `offsets[q]:offsets[q + 1]`.
+        boxes: (M, 4) float32, xyxy, pixels.
+        scores: (M,) float32.
+        embeddings: (M, D) float32, not scaled by the score.
+    """
+
+    offsets: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+    embeddings: np.ndarray
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -27,6 +44,7 @@ class Predictions:
         query_embeddings: (Q, D) float32.
         query_scenes: Q names, or None: then the queries are those of the protocol, in its order.
         query_boxes: (Q, 4) float32, or None together with query_scenes.
+        context: what CBGM needs, or None.
         method, dataset, fingerprint: what made them, and on which data; empty where unknown.
         synthetic: whether that data was written by `psbench-data synthesize`.
     """
@@ -39,6 +57,7 @@ class Predictions:
     query_embeddings: np.ndarray
     query_scenes: list[str] | None = None
     query_boxes: np.ndarray | None = None
+    context: QueryContext | None = None
     method: str = ""
     dataset: str = ""
     fingerprint: str = ""
@@ -56,6 +75,7 @@ class Predictions:
         query_embeddings: Any,
         query_scenes: Sequence[str] | np.ndarray | None = None,
         query_boxes: Any = None,
+        context: Mapping[str, Any] | None = None,
         method: str = "",
         dataset: str = "",
         fingerprint: str = "",
@@ -72,6 +92,8 @@ class Predictions:
             query_embeddings: (Q, D), of the queries' own boxes, in the order of `protocol.queries`.
             query_scenes, query_boxes: Q scene names and (Q, 4) boxes that tell which query each embedding belongs to;
                 with them, the order is free and the same predictions serve every protocol of a dataset.
+            context: for CBGM, the detections of each query's scene, the query's box first: `counts` (Q,), and `boxes`,
+                `scores`, `embeddings` as above, query after query.
             method, dataset, fingerprint, synthetic: see the class.
 
         Raises:
@@ -79,13 +101,14 @@ class Predictions:
         """
         predictions = cls(
             scene_names=[str(name) for name in scene_names],
-            offsets=np.concatenate([[0], np.cumsum(np.asarray(counts, np.int64).reshape(-1))]).astype(np.int64),
+            offsets=_offsets(counts),
             boxes=_floats(boxes),
             scores=_floats(scores),
             embeddings=_floats(embeddings),
             query_embeddings=_floats(query_embeddings),
             query_scenes=None if query_scenes is None else [str(name) for name in query_scenes],
             query_boxes=None if query_boxes is None else _floats(query_boxes),
+            context=None if context is None else _context(context),
             method=method,
             dataset=dataset,
             fingerprint=fingerprint,
@@ -141,9 +164,17 @@ class Predictions:
             ("query_embeddings", self.query_embeddings, (q, d)),
             ("query_boxes", self.query_boxes, (q, 4)),
         ]
+        if self.context is not None:
+            m = int(self.context.offsets[-1])
+            expected += [
+                ("context counts", np.diff(self.context.offsets), (q,)),
+                ("context boxes", self.context.boxes, (m, 4)),
+                ("context scores", self.context.scores, (m,)),
+                ("context embeddings", self.context.embeddings, (m, d)),
+            ]
         faults = [
             f"{name} has shape {array.shape}, while {len(self.scene_names)} scenes with {n} detections, {q} queries "
-            f"and {d} dimensions need {shape}. Give one row a detection, scene after scene, and one a query."
+            f"and {d} dimensions need {shape}. Give one row a detection, in order, and one a query."
             for name, array, shape in expected
             if array is not None and array.shape != shape
         ]
@@ -180,8 +211,29 @@ class Predictions:
                 f"{at_scene(scene)}: the score of detection {row - self.offsets[scene]} is {self.scores[row]}, "
                 f"expected 0 to 1. {remedy}"
             )
+        if self.context is not None:
+            for query in np.flatnonzero(np.diff(self.context.offsets) < 1):
+                yield f"{at_query(int(query))}: the context is empty. Give the query's own box as its first detection."
+            query_of = np.repeat(np.arange(len(self.query_embeddings)), np.diff(self.context.offsets))
+            for query in np.unique(query_of[~np.isfinite(self.context.embeddings).all(axis=1)]):
+                yield f"{at_query(int(query))}: the context's embeddings have NaN or infinity. {remedy}"
         for query in np.flatnonzero(~np.isfinite(self.query_embeddings).all(axis=1)):
             yield f"{at_query(int(query))}: the embedding has NaN or infinity. {remedy}"
+
+
+def _offsets(counts: Any) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(np.asarray(counts, np.int64).reshape(-1))]).astype(np.int64)
+
+
+def _context(columns: Mapping[str, Any]) -> QueryContext:
+    expected = {"counts", "boxes", "scores", "embeddings"}
+    if columns.keys() != expected:
+        raise InputError(
+            f"Predictions.from_arrays: context has {', '.join(sorted(columns)) or 'nothing'}, "
+            f"expected {', '.join(sorted(expected))}."
+        )
+    arrays = {name: _floats(columns[name]) for name in ("boxes", "scores", "embeddings")}
+    return QueryContext(offsets=_offsets(columns["counts"]), **arrays)
 
 
 def _floats(values: Any) -> np.ndarray:

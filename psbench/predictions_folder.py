@@ -4,6 +4,7 @@ manifest.json          schema version, method, dataset, fingerprint, and each sh
 scenes-00000.parquet   one row a scene: scene string, boxes list<float[4]>, scores list<float>,
                            embeddings list<float[D]>
 queries.parquet        one row a query: scene string or null, box float[4] or null, embedding float[D]
+    context.parquet        optional, for CBGM, one row a query: the detections of its scene, its own box first
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from psbench.predictions import Predictions
+from psbench.predictions import Predictions, QueryContext
 from psbench_data import InputError
 from psbench_data.atomic import new_folder
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
 _SCENES_PER_SHARD = 4096
+_CONTEXT = "context.parquet"
 
 
 class Shard(BaseModel):
@@ -50,6 +52,7 @@ class Manifest(BaseModel):
     embedding_dim: int = Field(ge=1)
     scenes: list[Shard]
     queries: Shard
+    context: Shard | None = None
 
 
 def write(predictions: Predictions, folder: Path) -> Path:
@@ -69,6 +72,9 @@ def write(predictions: Predictions, folder: Path) -> Path:
             embedding_dim=predictions.query_embeddings.shape[1],
             scenes=shards,
             queries=_write_shard(_queries_to_table(predictions), partial / "queries.parquet"),
+            context=None
+            if predictions.context is None
+            else _write_shard(_context_to_table(predictions.context), partial / _CONTEXT),
         )
         (partial / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n")
     return folder
@@ -77,28 +83,25 @@ def write(predictions: Predictions, folder: Path) -> Path:
 def read(folder: Path) -> Predictions:
     """Read a folder; see `Predictions.load`."""
     manifest = _read_manifest(folder)
-    shards = [*manifest.scenes, manifest.queries]
+    shards = [*manifest.scenes, manifest.queries, *([manifest.context] if manifest.context else [])]
     if faults := [fault for shard in shards for fault in _file_faults(folder, shard)]:
         raise InputError(faults)
     dim = manifest.embedding_dim
-    scenes = [_read_shard(folder / shard.file, _scene_schema(dim), shard.rows) for shard in manifest.scenes]
+    scenes = [_read_detections(folder, shard, dim, named=True) for shard in manifest.scenes]
     queries = _read_shard(folder / manifest.queries.file, _query_schema(dim), manifest.queries.rows)
-    if faults := [
-        f for shard, table in zip(manifest.scenes, scenes, strict=True) for f in _list_faults(folder, shard, table)
-    ]:
-        raise InputError(faults)
-    counts = np.concatenate([_lengths(table, "scores") for table in scenes] or [np.zeros(0, np.int64)])
+    context = _read_detections(folder, manifest.context, dim, named=False) if manifest.context else None
     keyed = queries.num_rows > 0 and queries.column("scene").null_count == 0
     predictions = Predictions(
         scene_names=[name for table in scenes for name in table.column("scene").to_pylist()],
-        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        boxes=_values(scenes, "boxes").reshape(-1, 4),
-        scores=_values(scenes, "scores"),
-        embeddings=_values(scenes, "embeddings").reshape(-1, dim),
+        **_detections(scenes, dim),
         query_embeddings=_values([queries], "embedding").reshape(-1, dim),
         query_scenes=queries.column("scene").to_pylist() if keyed else None,
         query_boxes=_values([queries], "box").reshape(-1, 4) if keyed else None,
-        **manifest.model_dump(include={"method", "dataset", "fingerprint", "synthetic"}),
+        context=None if context is None else QueryContext(**_detections([context], dim)),
+        method=manifest.method,
+        dataset=manifest.dataset,
+        fingerprint=manifest.fingerprint,
+        synthetic=manifest.synthetic,
     )
     starts = np.cumsum([0, *(shard.rows for shard in manifest.scenes)])
 
@@ -166,22 +169,38 @@ def _read_shard(path: Path, schema: pa.Schema, rows: int) -> pa.Table:
     return table
 
 
-def _list_faults(folder: Path, shard: Shard, table: pa.Table) -> list[str]:
+def _read_detections(folder: Path, shard: Shard, dim: int, *, named: bool) -> pa.Table:
+    """A shard with one list of detections a row; each row has as many boxes as scores and embeddings."""
+    table = _read_shard(folder / shard.file, _detection_schema(dim, named=named), shard.rows)
     counts = {column: _lengths(table, column) for column in ("boxes", "scores", "embeddings")}
     unequal = (counts["boxes"] != counts["scores"]) | (counts["embeddings"] != counts["scores"])
-    return [
+    faults = [
         f"{folder / shard.file}: row {row}: {', '.join(f'{c[row]} {name}' for name, c in counts.items())}. "
         "Give as many of each."
         for row in np.flatnonzero(unequal)
     ]
+    if faults:
+        raise InputError(faults)
+    return table
 
 
-def _scene_schema(dim: int) -> pa.Schema:
+def _detections(tables: list[pa.Table], dim: int) -> dict[str, np.ndarray]:
+    counts = np.concatenate([np.zeros(1, np.int64), *(_lengths(table, "scores") for table in tables)])
+    return {
+        "offsets": np.cumsum(counts),
+        "boxes": _values(tables, "boxes").reshape(-1, 4),
+        "scores": _values(tables, "scores"),
+        "embeddings": _values(tables, "embeddings").reshape(-1, dim),
+    }
+
+
+def _detection_schema(dim: int, *, named: bool) -> pa.Schema:
     import pyarrow as pa
 
+    name = {"scene": pa.string()} if named else {}
     return pa.schema(
         {
-            "scene": pa.string(),
+            **name,
             "boxes": pa.list_(pa.list_(pa.float32(), 4)),
             "scores": pa.list_(pa.float32()),
             "embeddings": pa.list_(pa.list_(pa.float32(), dim)),
@@ -198,15 +217,28 @@ def _query_schema(dim: int) -> pa.Schema:
 def _scenes_to_table(predictions: Predictions, start: int, stop: int) -> pa.Table:
     import pyarrow as pa
 
-    rows = slice(predictions.offsets[start], predictions.offsets[stop])
-    offsets = pa.array((predictions.offsets[start : stop + 1] - predictions.offsets[start]).astype(np.int32))
-    columns = [
-        pa.array(predictions.scene_names[start:stop], pa.string()),
-        pa.ListArray.from_arrays(offsets, _vectors(predictions.boxes[rows])),
-        pa.ListArray.from_arrays(offsets, pa.array(predictions.scores[rows])),
-        pa.ListArray.from_arrays(offsets, _vectors(predictions.embeddings[rows])),
+    lists = _detection_lists(predictions, start, stop)
+    schema = _detection_schema(predictions.embeddings.shape[1], named=True)
+    return pa.Table.from_arrays([pa.array(predictions.scene_names[start:stop], pa.string()), *lists], schema=schema)
+
+
+def _context_to_table(context: QueryContext) -> pa.Table:
+    import pyarrow as pa
+
+    lists = _detection_lists(context, 0, len(context.offsets) - 1)
+    return pa.Table.from_arrays(lists, schema=_detection_schema(context.embeddings.shape[1], named=False))
+
+
+def _detection_lists(columns: Predictions | QueryContext, start: int, stop: int) -> list[pa.Array]:
+    import pyarrow as pa
+
+    rows = slice(columns.offsets[start], columns.offsets[stop])
+    offsets = pa.array((columns.offsets[start : stop + 1] - columns.offsets[start]).astype(np.int32))
+    return [
+        pa.ListArray.from_arrays(offsets, _vectors(columns.boxes[rows])),
+        pa.ListArray.from_arrays(offsets, pa.array(columns.scores[rows])),
+        pa.ListArray.from_arrays(offsets, _vectors(columns.embeddings[rows])),
     ]
-    return pa.Table.from_arrays(columns, schema=_scene_schema(predictions.embeddings.shape[1]))
 
 
 def _queries_to_table(predictions: Predictions) -> pa.Table:

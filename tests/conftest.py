@@ -58,7 +58,7 @@ def golden_expected() -> dict:
 
 @pytest.fixture(scope="session")
 def golden_predictions(golden_arrays: dict[str, np.ndarray]) -> psbench.Predictions:
-    """The golden detections as predictions."""
+    """The golden detections as predictions, with the queries' context."""
     return psbench.Predictions.from_arrays(
         golden_arrays["image_names"],
         counts=golden_arrays["det_counts"],
@@ -66,6 +66,12 @@ def golden_predictions(golden_arrays: dict[str, np.ndarray]) -> psbench.Predicti
         scores=golden_arrays["det_scores"],
         embeddings=golden_arrays["det_embeddings"],
         query_embeddings=golden_arrays["query_embeddings"],
+        context={
+            "counts": golden_arrays["query_det_counts"],
+            "boxes": golden_arrays["query_det_boxes"],
+            "scores": golden_arrays["query_det_scores"],
+            "embeddings": golden_arrays["query_det_embeddings"],
+        },
     )
 
 

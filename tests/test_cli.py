@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _run(data_app, "synthesize", "cuhk_sysu", root, *sizes, "--height", 96, "--width", 128)
     sets = [part for change in TINY for part in ("--set", change)]
     _run(app, "train", "seqnet", "--recipe", "seqnet-demo", "--root", root, "--output", folder / "run", *sets)
-    _run(app, "predict", folder / "run", "--root", root, "--output", folder / "predictions")
+    _run(app, "predict", folder / "run", "--root", root, "--output", folder / "predictions", "--context")
     return folder
 
 
@@ -47,6 +47,8 @@ def test_evaluate_prints_a_table_and_writes_json(folder: Path) -> None:
     written = json.loads((folder / "result.json").read_text())
     assert [e["protocol"] for e in written] == ["gallery-50"]
     assert 0 <= written[0]["map"] <= 1
+    _run(app, "evaluate", folder / "predictions", *arguments, "--cbgm", "10,3")
+    assert json.loads((folder / "result.json").read_text())[0]["cbgm"] == {"k1": 10, "k2": 3}
 
 
 def test_rank_writes_a_page(folder: Path) -> None:
@@ -74,6 +76,7 @@ def test_doctor_finds_this_installation_well() -> None:
             ["evaluate", "FOLDER/predictions", "--root", "FOLDER/data", "--protocol", "gallery-7"],
             "no protocol 'gallery-7'",
         ),
+        (["evaluate", "FOLDER/predictions", "--root", "FOLDER/data", "--cbgm", "ten"], "expected K1,K2"),
         (["predict", "FOLDER/data", "--root", "FOLDER/data", "--output", "x"], "not a finished run"),
         (["train", "seqnett", "--root", "FOLDER/data", "--output", "x"], "there is no recipe"),
         (["train", "seqnet", "--root", "FOLDER/data", "--output", "x", "--set", "lr"], "expected NAME=VALUE"),

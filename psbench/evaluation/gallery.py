@@ -77,8 +77,8 @@ def arrange(predictions: Predictions, scenes: Scenes, det_threshold: float, need
     )
 
 
-def arrange_queries(predictions: Predictions, protocol: Protocol) -> np.ndarray:
-    """The embeddings of the protocol's queries: (Q, D), in its order.
+def query_rows(predictions: Predictions, protocol: Protocol) -> np.ndarray:
+    """Which of the predictions' queries each query of the protocol is: (Q,) indices.
 
     Raises:
         InputError: naming every query without an embedding.
@@ -95,7 +95,7 @@ def arrange_queries(predictions: Predictions, protocol: Protocol) -> np.ndarray:
                 f"predictions: {len(predictions.query_embeddings)} query embeddings for {len(queries)} queries of "
                 f"{protocol.name}. Give one for each of protocol.queries, in that order."
             )
-        return predictions.query_embeddings
+        return np.arange(len(queries))
     rows = {
         (scene, box.tobytes()): i
         for i, (scene, box) in enumerate(zip(predictions.query_scenes, predictions.query_boxes, strict=True))
@@ -109,4 +109,4 @@ def arrange_queries(predictions: Predictions, protocol: Protocol) -> np.ndarray:
     ]
     if missing:
         raise InputError(missing)
-    return predictions.query_embeddings[[rows[key] for key in keys]]
+    return np.array([rows[key] for key in keys], np.int64)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 import psbench
+from psbench.evaluation.cbgm import CBGM, rescore
 from psbench.evaluation.detection import DetectionEvaluation, detection_of
-from psbench.evaluation.gallery import arrange, arrange_queries
+from psbench.evaluation.gallery import arrange, query_rows
 from psbench.evaluation.segments import pair_iou, ranges, segment_argmax
 from psbench.predictions import Predictions
 from psbench_data import InputError, Protocol
+from psbench_data.errors import near_names
 from psbench_data.protocol import match_iou_threshold
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 _SIMILARITIES_AT_ONCE = 2**24
 """Bounds memory: 64 MiB of float32 similarities."""
+PRESETS = ("default",)
+"""The rules that `evaluate` can follow."""
 _DETECTION_THRESHOLD = 0.01
 """At which the field's evaluators report detection, whatever the threshold of the search."""
 
@@ -32,6 +37,7 @@ class Evaluation:
     Attributes:
         protocol, protocol_version, protocol_digest, dataset: what was evaluated.
         det_threshold: detections below this score were left out of the search.
+        cbgm: whether, and with which k1 and k2, similarities were revised.
         per_query: one row a query: scene, person_id, matches (true boxes in its gallery), found (of them, detected),
             ap, top1, top5, top10, rank (of the first right detection, from 1; missing if there is none).
         detection: recall and AP of the detections with score >= 0.01, over the predicted test scenes.
@@ -44,6 +50,7 @@ class Evaluation:
     protocol_digest: str
     dataset: str
     det_threshold: float
+    cbgm: CBGM | None
     per_query: pd.DataFrame
     detection: DetectionEvaluation
     skipped: int
@@ -70,6 +77,7 @@ class Evaluation:
                 "protocol_digest": self.protocol_digest,
                 "psbench_version": psbench.__version__,
                 "det_threshold": self.det_threshold,
+                "cbgm": self.cbgm and asdict(self.cbgm),
                 "queries": len(self.per_query),
                 "queries_skipped": self.skipped,
                 "map": self.map,
@@ -82,7 +90,15 @@ class Evaluation:
         )
 
 
-def evaluate(predictions: Predictions, protocol: Protocol, *, det_threshold: float = 0.5) -> Evaluation:
+def evaluate(
+    predictions: Predictions,
+    protocol: Protocol,
+    *,
+    det_threshold: float = 0.5,
+    cbgm: CBGM | None = None,
+    preset: str = "default",
+    device: str | None = None,
+) -> Evaluation:
     """Search for every query of a protocol in its gallery.
 
     All detections of a query's gallery with score >= det_threshold are ranked by similarity, the dot product of the
@@ -98,6 +114,9 @@ def evaluate(predictions: Predictions, protocol: Protocol, *, det_threshold: flo
         predictions: of every scene in the protocol's galleries.
         protocol: for example `dataset.protocol("gallery-100")`.
         det_threshold: in [0, 1].
+        cbgm: revise the similarities by the people around each query; the predictions need their context for it.
+        preset: the evaluator whose rules to follow; there is one, `default`.
+        device: where torch computes the similarities, for example "cuda"; numpy computes them without one.
 
     Returns:
         The evaluation: `.map`, `.top(k)`, `.per_query`, `.detection`.
@@ -107,13 +126,15 @@ def evaluate(predictions: Predictions, protocol: Protocol, *, det_threshold: flo
     """
     if not 0 <= det_threshold <= 1:
         raise InputError(f"det_threshold is {det_threshold}, expected 0 to 1.")
+    if preset not in PRESETS:
+        raise InputError(f"no evaluator is called {preset!r}. {near_names(preset, PRESETS)}")
     if predictions.fingerprint and predictions.fingerprint != protocol.fingerprint:
         raise InputError(
             f"predictions: made on another {predictions.dataset or 'dataset'} (fingerprint "
             f"{predictions.fingerprint[:12]}) than this {protocol.dataset} (fingerprint {protocol.fingerprint[:12]}). "
             "Evaluate with the data that was predicted on."
         )
-    search = Search(predictions, protocol, det_threshold)
+    search = Search(predictions, protocol, det_threshold, cbgm=cbgm, device=device)
     ap, rank, found = _score(search)
     everything = arrange(predictions, protocol.scenes, _DETECTION_THRESHOLD, search.needed)
     matches = np.diff(protocol.truth_offsets)
@@ -123,6 +144,7 @@ def evaluate(predictions: Predictions, protocol: Protocol, *, det_threshold: flo
         protocol_digest=protocol.digest,
         dataset=protocol.dataset,
         det_threshold=det_threshold,
+        cbgm=cbgm,
         per_query=_per_query(protocol, matches, found, ap, rank),
         detection=detection_of(everything, protocol.scenes, _DETECTION_THRESHOLD, labeled_only=False),
         skipped=int((matches == 0).sum()),
@@ -137,19 +159,56 @@ class Search:
         protocol: the task.
         needed: indices of the test scenes that are in any gallery.
         gallery: the detections with score >= det_threshold, in the order of the test scenes.
-        query_embeddings: (Q, D) float32.
     """
 
-    def __init__(self, predictions: Predictions, protocol: Protocol, det_threshold: float) -> None:
+    def __init__(
+        self,
+        predictions: Predictions,
+        protocol: Protocol,
+        det_threshold: float,
+        *,
+        cbgm: CBGM | None = None,
+        device: str | None = None,
+    ) -> None:
         """Bring predictions and protocol together; raises InputError where they do not fit, see `evaluate`."""
         self.protocol = protocol
         self.needed = np.unique(protocol.gallery_scenes)
-        self.query_embeddings = arrange_queries(predictions, protocol)
+        self._queries = query_rows(predictions, protocol)
+        self._embeddings = predictions.query_embeddings[self._queries]
+        if cbgm is not None and predictions.context is None:
+            raise InputError(
+                "predictions: CBGM needs the detections of the queries' scenes, and there are none. "
+                "Predict with context (psbench predict --context), or give from_arrays its context."
+            )
+        self._cbgm, self._context = cbgm, predictions.context
         self.gallery = arrange(predictions, protocol.scenes, det_threshold, self.needed)
+        self._to_gallery = _product_with(self.gallery.embeddings, device)
         self._scene_of_detection = self.gallery.scenes
         self._truth, self._candidate = self._overlapping()
         candidate_query = protocol.truth_queries[self._truth]
         self._starts = np.searchsorted(candidate_query, np.arange(len(protocol.queries) + 1))
+
+    def similarities(self) -> Iterator[np.ndarray]:
+        """(N,) of all detections, to one query after the other; after CBGM where it was asked for."""
+        block = max(1, _SIMILARITIES_AT_ONCE // max(1, len(self.gallery.embeddings)))
+        for first in range(0, len(self._embeddings), block):
+            plain = self._to_gallery(self._embeddings[first : first + block])
+            for query, row in enumerate(plain, start=first):
+                yield self._rescored(query, row)
+
+    def similarities_to(self, query: int) -> np.ndarray:
+        """(N,) of all detections to one query."""
+        return self._rescored(query, self._to_gallery(self._embeddings[query : query + 1])[0])
+
+    def _rescored(self, query: int, similarities: np.ndarray) -> np.ndarray:
+        if self._cbgm is None or self._context is None:
+            return similarities
+        row = self._queries[query]
+        context = self._context.embeddings[self._context.offsets[row] : self._context.offsets[row + 1]]
+        candidates = np.flatnonzero(self.searched(query))
+        offsets, embeddings = self.gallery.offsets, self.gallery.embeddings
+        scenes = self._scene_of_detection
+        return rescore(self._cbgm, similarities, candidates, offsets, scenes, embeddings, context)
 
     def searched(self, query: int) -> np.ndarray:
         """(N,) bool: the detections in a query's gallery."""
@@ -184,26 +243,32 @@ class Search:
         return truth[enough], detection[enough]
 
 
+def _product_with(embeddings: np.ndarray, device: str | None) -> Callable[[np.ndarray], np.ndarray]:
+    """The function from queries (Q, D) to their similarities (Q, N), computed by numpy, or by torch on a device."""
+    if device is None:
+        return lambda queries: queries @ embeddings.T
+    import torch
+
+    there = torch.as_tensor(embeddings, device=device)
+    return lambda queries: (torch.as_tensor(queries, device=device) @ there.T).cpu().numpy()
+
+
 def _score(search: Search) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Per query: average precision (NaN without true boxes), rank of the first right detection, true boxes found."""
-    queries, embeddings = search.query_embeddings, search.gallery.embeddings
-    ap, rank = np.zeros(len(queries)), np.full(len(queries), np.inf)
-    found = np.zeros(len(queries), np.int64)
     matches = np.diff(search.protocol.truth_offsets)
-    ap[matches == 0] = np.nan
-    block = max(1, _SIMILARITIES_AT_ONCE // max(1, len(embeddings)))
-    for first in range(0, len(queries), block):
-        for q, similarities in enumerate(queries[first : first + block] @ embeddings.T, start=first):
-            right = np.sort(similarities[search.right(q, similarities)])[::-1]
-            if not len(right):
-                continue
-            ranked = similarities[search.searched(q)]
-            at_least = np.array([np.count_nonzero(ranked >= value) for value in right])
-            # A step of equal similarities counts all its right ones.
-            right_at_least = np.searchsorted(-right, -right, side="right")
-            ap[q] = (right_at_least / at_least).sum() / matches[q]
-            rank[q] = at_least[0] - right_at_least[0] + 1
-            found[q] = len(right)
+    ap, rank = np.where(matches > 0, 0.0, np.nan), np.full(len(matches), np.inf)
+    found = np.zeros(len(matches), np.int64)
+    for q, similarities in enumerate(search.similarities()):
+        right = np.sort(similarities[search.right(q, similarities)])[::-1]
+        if not len(right):
+            continue
+        ranked = similarities[search.searched(q)]
+        at_least = np.array([np.count_nonzero(ranked >= value) for value in right])
+        # A step of equal similarities counts all its right ones.
+        right_at_least = np.searchsorted(-right, -right, side="right")
+        ap[q] = (right_at_least / at_least).sum() / matches[q]
+        rank[q] = at_least[0] - right_at_least[0] + 1
+        found[q] = len(right)
     return ap, rank, found
 
 

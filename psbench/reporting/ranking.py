@@ -104,7 +104,7 @@ def _choose(evaluation: Evaluation, queries: int) -> list[tuple[int, str]]:
 
 def _row(search: Search, evaluation: Evaluation, query: int, choice: str, top: int) -> _Row:
     protocol, gallery = search.protocol, search.gallery
-    similarities = gallery.embeddings @ search.query_embeddings[query]
+    similarities = search.similarities_to(query)
     right = set(search.right(query, similarities).tolist())
     candidates = np.flatnonzero(search.searched(query))
     ranked = candidates[np.argsort(-similarities[candidates], kind="stable")][:top]

@@ -37,8 +37,12 @@ class PersonSearcher(Protocol):
         `targets[i]` has `boxes` (n, 4) in pixels and `person_ids` (n,) int64: 0..K-1, or -1 without identity.
         """
 
-    def detect(self, images: list[Tensor]) -> list[Detections]:
-        """Find and embed the people of each image."""
+    def detect(self, images: list[Tensor], include: list[Tensor] | None = None) -> list[Detections]:
+        """Find and embed the people of each image.
+
+        With `include`, (n, 4) known boxes an image, these come out first, unchanged and with score 1, and no embedding
+        is weighted by its score: the context of a query for CBGM.
+        """
 
     def embed(self, images: list[Tensor], boxes: list[Tensor]) -> list[Tensor]:
         """Embed given boxes, (n, 4) pixels an image, as queries: (n, D) an image."""
@@ -48,7 +52,7 @@ class ZooModel(nn.Module):
     """A `PersonSearcher` that is a torch module: what the zoo makes and training takes."""
 
     @abstractmethod
-    def detect(self, images: list[Tensor]) -> list[Detections]:
+    def detect(self, images: list[Tensor], include: list[Tensor] | None = None) -> list[Detections]:
         """See `PersonSearcher`."""
 
     @abstractmethod

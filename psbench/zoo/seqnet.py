@@ -118,10 +118,15 @@ class SeqNet(ZooModel):
         }
 
     @torch.no_grad()
-    def detect(self, images: list[Tensor]) -> list[Detections]:
+    def detect(self, images: list[Tensor], include: list[Tensor] | None = None) -> list[Detections]:
         """The people of each image, see `PersonSearcher`.
 
         The final score is stage 1's (the paper's first classification score); the embedding belongs to stage 1's box.
+
+        Args:
+            images: as everywhere.
+            include: (n, 4) known boxes an image, pixels; they come out first, as they are and with score 1, suppress
+                what overlaps them, and no embedding is weighted: the context that CBGM needs.
         """
         original_sizes = [(int(image.shape[-2]), int(image.shape[-1])) for image in images]
         batch, _ = self.transform(images)
@@ -137,16 +142,20 @@ class SeqNet(ZooModel):
             boxes.append(image_boxes[kept])
             scores.append(image_scores[kept])
 
+        known = self._resized(images, include, batch) if include else [b.new_zeros(0, 4) for b in boxes]
+        boxes = [torch.cat(pair) for pair in zip(known, boxes, strict=True)]
+        scores = [torch.cat([s.new_ones(len(k)), s]) for k, s in zip(known, scores, strict=True)]
         vectors = self.reid_head(self._pool(features, boxes, batch))
         embeddings = self.embedding(vectors)[0].split([len(b) for b in boxes])
         final_boxes = decode_boxes(person_deltas(self.box(vectors[1])), boxes, batch.image_sizes)
         detections = []
         for i, original in enumerate(original_sizes):
-            kept = keep_detections(final_boxes[i], scores[i], self.options, nms_thresh=STAGE2_NMS)
-            weight = scores[i][kept, None] if self.options.weight_by_score else 1.0
+            final = torch.cat([known[i], final_boxes[i][len(known[i]) :]])
+            kept = keep_detections(final, scores[i], self.options, nms_thresh=STAGE2_NMS)
+            weight = scores[i][kept, None] if self.options.weight_by_score and include is None else 1.0
             detections.append(
                 Detections(
-                    boxes=to_original_pixels(final_boxes[i][kept], batch.image_sizes[i], original),
+                    boxes=to_original_pixels(final[kept], batch.image_sizes[i], original),
                     scores=scores[i][kept],
                     embeddings=embeddings[i][kept] * weight,
                 )
@@ -157,12 +166,15 @@ class SeqNet(ZooModel):
     def embed(self, images: list[Tensor], boxes: list[Tensor]) -> list[Tensor]:
         """Unit embeddings of given boxes, see `PersonSearcher`."""
         batch, _ = self.transform(images)
-        resized = [
+        resized = self._resized(images, boxes, batch)
+        vectors = self.reid_head(self._pool(self.backbone(batch.tensors), resized, batch))
+        return list(self.embedding(vectors)[0].split([len(b) for b in boxes]))
+
+    def _resized(self, images: list[Tensor], boxes: list[Tensor], batch: ImageList) -> list[Tensor]:
+        return [
             to_resized_pixels(b, size, (int(image.shape[-2]), int(image.shape[-1])))
             for b, size, image in zip(boxes, batch.image_sizes, images, strict=True)
         ]
-        vectors = self.reid_head(self._pool(self.backbone(batch.tensors), resized, batch))
-        return list(self.embedding(vectors)[0].split([len(b) for b in boxes]))
 
     def _pool(self, features: Tensor, boxes: list[Tensor], batch: ImageList) -> Tensor:
         return self.roi_align({"c4": features}, boxes, batch.image_sizes)

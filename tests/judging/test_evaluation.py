@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import psbench
-from psbench import InputError, Predictions
+from psbench import CBGM, InputError, Predictions
 from psbench.evaluation.baselines import with_random_embeddings
 from psbench_data import PersonSearchDataset
 from tests.judging import oracle
@@ -94,6 +95,51 @@ def test_detection_equals_the_original_evaluator(
     )
     assert result.recall == pytest.approx(expected["recall"], abs=EXACT)
     assert result.ap == pytest.approx(expected["ap"], abs=EXACT)
+
+
+@pytest.mark.parametrize(
+    ("key", "protocol", "cbgm"),
+    [
+        ("G50,cbgm", "gallery-50", CBGM(k1=10, k2=3)),
+        ("G100,cbgm", "gallery-100", CBGM(k1=10, k2=3)),
+        ("G500,cbgm", "gallery-500", CBGM(k1=10, k2=3)),
+        ("G100,cbgm,k1=30,k2=4", "gallery-100", CBGM(k1=30, k2=4)),
+        ("G500,cbgm,k1=30,k2=4", "gallery-500", CBGM(k1=30, k2=4)),
+    ],
+)
+def test_context_matching_equals_the_original(
+    golden: PersonSearchDataset,
+    golden_predictions: Predictions,
+    golden_expected: dict,
+    tmp_path: Path,
+    key: str,
+    protocol: str,
+    cbgm: CBGM,
+) -> None:
+    expected = golden_expected["search"][key]
+    loaded = Predictions.load(golden_predictions.save(tmp_path / "predictions"))
+    result = psbench.evaluate(loaded, golden.protocol(protocol), cbgm=cbgm)
+    assert result.per_query["ap"].to_numpy() == pytest.approx(expected["ap"], abs=EXACT)
+    for k in (1, 5, 10):
+        assert result.top(k) == pytest.approx(expected[f"top{k}"], abs=EXACT)
+
+
+def test_torch_computes_the_same_similarities(golden: PersonSearchDataset, golden_predictions: Predictions) -> None:
+    protocol = golden.protocol("gallery-500")
+    one, other = (psbench.evaluate(golden_predictions, protocol, device=device) for device in (None, "cpu"))
+    assert one.to_json() == other.to_json()
+    np.testing.assert_array_equal(one.per_query["ap"], other.per_query["ap"])
+
+
+def test_context_matching_without_context_says_what_is_missing(
+    golden: PersonSearchDataset, golden_arrays: Arrays
+) -> None:
+    with pytest.raises(InputError, match="predict --context"):
+        psbench.evaluate(_detections(golden_arrays), golden.protocol("gallery-50"), cbgm=CBGM())
+    with pytest.raises(InputError, match="at least 1"):
+        CBGM(k1=0)
+    with pytest.raises(InputError, match="no evaluator is called 'seqnets'"):
+        psbench.evaluate(_detections(golden_arrays), golden.protocol("gallery-50"), preset="seqnets")
 
 
 def test_detection_of_true_boxes_is_perfect(golden: PersonSearchDataset, golden_arrays: Arrays) -> None:

@@ -15,6 +15,11 @@ from psbench import InputError, Predictions
 from psbench_data import PersonSearchDataset
 
 
+def _context(counts: list[int]) -> dict:
+    n = sum(counts)
+    return {"counts": counts, "boxes": np.ones((n, 4)), "scores": np.ones(n), "embeddings": np.full((n, 3), 0.25)}
+
+
 def _some(**changes: object) -> Predictions:
     values: dict = {
         "scene_names": ["a.jpg", "b.jpg", "c.jpg"],
@@ -35,8 +40,13 @@ def test_folder_gives_back_what_was_saved(tmp_path: Path) -> None:
         dataset="cuhk_sysu",
         fingerprint="f" * 64,
         synthetic=True,
+        context=_context([2, 1]),
     )
     loaded = Predictions.load(saved.save(tmp_path / "predictions"))
+    assert loaded.context is not None
+    assert saved.context is not None
+    for name in ("offsets", "boxes", "scores", "embeddings"):
+        np.testing.assert_array_equal(getattr(loaded.context, name), getattr(saved.context, name))
     for name in ("offsets", "boxes", "scores", "embeddings", "query_embeddings", "query_boxes"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(saved, name))
     for name in ("scene_names", "query_scenes", "method", "dataset", "fingerprint", "synthetic"):
@@ -89,6 +99,9 @@ def test_existing_work_is_not_overwritten(tmp_path: Path) -> None:
         ({"boxes": np.array([[9, 0, 3, 9], [0, 0, np.inf, 1], [0, 0, 1, 1]])}, ["x1 <= x2", "NaN or infinity"]),
         ({"query_scenes": ["a.jpg", "b.jpg"]}, ["belong together"]),
         ({"query_embeddings": np.full((2, 3), np.inf)}, ["query 0", "query 1"]),
+        ({"context": {"counts": [1, 1]}}, ["context has counts, expected boxes, counts, embeddings, scores"]),
+        ({"context": _context([1, 2, 1])}, ["context counts has shape (3,)"]),
+        ({"context": _context([0, 2])}, ["query 0: the context is empty"]),
     ],
 )
 def test_values_that_cannot_be_right_are_all_listed(changes: dict, mentions: list[str]) -> None:

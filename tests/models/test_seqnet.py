@@ -63,6 +63,15 @@ def test_query_embeddings_are_the_originals(official: zoo.ZooModel, arrays: dict
     np.testing.assert_allclose(embedded, arrays[f"query_emb_{i}"], atol=1e-4)
 
 
+@pytest.mark.parametrize("i", [0, 1])
+def test_context_of_a_query_is_the_originals(official: zoo.ZooModel, arrays: dict[str, np.ndarray], i: int) -> None:
+    box = torch.from_numpy(arrays[f"boxes_{i}"][1:2]).float()
+    found = official.detect([_image(arrays, i)], include=[box])[0]
+    np.testing.assert_allclose(found.boxes, arrays[f"qg_boxes_{i}"], atol=5e-3)
+    np.testing.assert_allclose(found.scores, arrays[f"qg_scores_{i}"], atol=1e-4)
+    np.testing.assert_allclose(found.embeddings, arrays[f"qg_emb_{i}"], atol=1e-4)
+
+
 def test_training_step_is_the_originals(
     case: dict, arrays: dict[str, np.ndarray], state_dict: dict[str, np.ndarray]
 ) -> None:

@@ -71,7 +71,7 @@ def test_weights_come_without_identity_tables(run: Run) -> None:
 
 
 def test_predictions_serve_every_protocol(run: Run, world: PersonSearchDataset, tmp_path: Path) -> None:
-    predictions = predict(run.model(), world, method="tiny", progress=False)
+    predictions = predict(run.model(), world, context=True, method="tiny", progress=False)
     assert predictions.scene_names == world.split("test").names
     assert len(predictions.scores) > 0
     assert (predictions.method, predictions.synthetic) == ("tiny", True)
@@ -79,6 +79,11 @@ def test_predictions_serve_every_protocol(run: Run, world: PersonSearchDataset, 
     result = psbench.evaluate(loaded, world.protocol("gallery-50"), det_threshold=0)
     assert 0 <= result.map <= 1
     assert result.synthetic
+    assert loaded.context is not None
+    queries = loaded.context.offsets[:-1]
+    np.testing.assert_allclose(loaded.context.boxes[queries], loaded.query_boxes, atol=1e-3)
+    np.testing.assert_allclose(loaded.context.embeddings[queries], loaded.query_embeddings, atol=1e-4)
+    psbench.evaluate(loaded, world.protocol("gallery-50"), det_threshold=0, cbgm=psbench.CBGM())
 
 
 def test_batches_predict_what_single_images_do(run: Run, world: PersonSearchDataset) -> None:
