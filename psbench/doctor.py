@@ -15,7 +15,7 @@ def diagnose() -> tuple[list[str], bool]:
     versions = {package: _version(package) for package in _PACKAGES}
     lines = [f"{package:<12} {found or 'not installed'}" for package, found in versions.items()]
     if versions["torch"] is None and versions["torchvision"] is None:
-        return [*lines, "", "Judging works. For models and training: pip install 'psbench[zoo]'"], True
+        return [*lines, "", "Judging works. For models and training, install the extra `zoo`."], True
     try:
         import torch
         import torchvision
