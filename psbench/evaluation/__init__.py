@@ -2,6 +2,6 @@
 
 from psbench.evaluation.cbgm import CBGM
 from psbench.evaluation.detection import DetectionEvaluation, evaluate_detection
-from psbench.evaluation.search import Evaluation, evaluate
+from psbench.evaluation.evaluation import Evaluation, evaluate
 
 __all__ = ["CBGM", "DetectionEvaluation", "Evaluation", "evaluate", "evaluate_detection"]

@@ -18,16 +18,16 @@ class GalleryDetections:
     Attributes:
         offsets: (S + 1,) int64; a scene without predictions, or with all below the threshold, is empty.
         predicted: (S,) bool: scenes that the predictions list.
-        boxes: (N, 4) float32.
+        rows: (N,) int64, which of the predictions' detections each is.
+        boxes: (N, 4) float32, xyxy, pixels.
         scores: (N,) float32.
-        embeddings: (N, D) float32.
     """
 
     offsets: np.ndarray
     predicted: np.ndarray
+    rows: np.ndarray
     boxes: np.ndarray
     scores: np.ndarray
-    embeddings: np.ndarray
 
     @property
     def scenes(self) -> np.ndarray:
@@ -71,9 +71,9 @@ def arrange(predictions: Predictions, scenes: Scenes, det_threshold: float, need
     return GalleryDetections(
         offsets=np.concatenate([[0], np.cumsum(np.bincount(rows_scene, minlength=len(scenes)))]),
         predicted=predicted,
+        rows=rows,
         boxes=predictions.boxes[rows],
         scores=predictions.scores[rows],
-        embeddings=predictions.embeddings[rows],
     )
 
 

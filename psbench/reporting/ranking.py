@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from psbench.evaluation.search import Evaluation, Search
+from psbench.evaluation.evaluation import Evaluation
+from psbench.evaluation.search import Search
 from psbench.predictions import Predictions
 from psbench_data import Protocol
 from psbench_data.atomic import new_file
