@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from psbench.doctor import diagnose, require_zoo
 from psbench_data.console import complain_on_input_error
 
 if TYPE_CHECKING:
@@ -39,14 +40,19 @@ def train(
 
     Example: psbench train seqnet --data cuhk_sysu --root /data/CUHK-SYSU --output runs/seqnet
     """
-    from psbench.training import recipe_for
+    require_zoo()
+    from psbench.training import NonFiniteLossError, recipe_for
     from psbench.training import train as run_training
     from psbench_data import InputError, load
 
     chosen = recipe_for(recipe or f"{model}-{data}")
     if chosen.model != model:
         raise InputError(f"recipe {chosen.name} is for {chosen.model}, not for {model}.")
-    run = run_training(chosen.override(_changes(changes)), load(data, root=root), output)
+    try:
+        run = run_training(chosen.override(_changes(changes)), load(data, root=root), output)
+    except NonFiniteLossError as error:
+        typer.echo(f"stopped: {error}", err=True)
+        raise typer.Exit(1) from None
     typer.echo(f"{output}: {run.record.steps} steps in {run.record.seconds:.0f} s on {run.record.hardware}")
 
 
@@ -65,6 +71,7 @@ def predict(
 
     Example: psbench predict runs/seqnet --data cuhk_sysu --root /data/CUHK-SYSU --output predictions/seqnet
     """
+    require_zoo()
     from psbench.inference import predict as run_prediction
     from psbench.training import Run
     from psbench_data import load
@@ -155,8 +162,6 @@ def rank(
 @app.command()
 def doctor() -> None:
     """Say which versions are installed and whether torch and torchvision fit together."""
-    from psbench.doctor import diagnose
-
     lines, healthy = diagnose()
     typer.echo("\n".join(lines))
     if not healthy:

@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-_PACKAGES = ("psbench", "numpy", "scipy", "pyarrow", "torch", "torchvision", "timm", "accelerate")
+from psbench_data import InputError
+
+_ZOO = ("torch", "torchvision", "timm", "accelerate", "safetensors")
+_PACKAGES = ("psbench", "numpy", "scipy", "pyarrow", *_ZOO)
+
+
+def require_zoo() -> None:
+    """Check that the packages of the extra `zoo` are installed.
+
+    Raises:
+        InputError: naming those that are missing.
+    """
+    missing = [package for package in _ZOO if _version(package) is None]
+    if missing:
+        raise InputError(
+            f"models need {', '.join(missing)}, which this installation of psbench lacks (judging works without). "
+            "Install psbench with the extra zoo: pip install 'psbench[zoo]', or pip install '.[zoo]' in a clone."
+        )
 
 
 def diagnose() -> tuple[list[str], bool]:
