@@ -1,5 +1,6 @@
 """The evaluator, against the original evaluators' figures, a plain oracle, and what must hold for any input."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -228,14 +229,10 @@ def test_queries_are_found_by_scene_and_box_in_any_order(
 ) -> None:
     protocol = golden.protocol("gallery-100")
     order = np.random.default_rng(0).permutation(len(protocol.queries))
-    keyed = Predictions.from_arrays(
-        golden_arrays["image_names"],
-        counts=golden_arrays["det_counts"],
-        boxes=golden_arrays["det_boxes"],
-        scores=golden_arrays["det_scores"],
-        embeddings=golden_arrays["det_embeddings"],
+    keyed = dataclasses.replace(
+        golden_predictions,
         query_embeddings=golden_arrays["query_embeddings"][order],
-        query_scenes=golden_arrays["query_image_names"][order],
+        query_scenes=golden_arrays["query_image_names"][order].tolist(),
         query_boxes=golden_arrays["query_boxes"][order],
     )
     assert psbench.evaluate(keyed, protocol).map == psbench.evaluate(golden_predictions, protocol).map
@@ -296,17 +293,8 @@ def test_what_does_not_fit_is_refused_with_everything_listed(
     assert sum("is missing" in fault for fault in error.value.faults) == 10
 
 
-def test_predictions_on_other_data_are_refused(golden: PersonSearchDataset, golden_arrays: Arrays) -> None:
-    foreign = Predictions.from_arrays(
-        golden_arrays["image_names"],
-        counts=golden_arrays["det_counts"],
-        boxes=golden_arrays["det_boxes"],
-        scores=golden_arrays["det_scores"],
-        embeddings=golden_arrays["det_embeddings"],
-        query_embeddings=golden_arrays["query_embeddings"],
-        dataset="cuhk_sysu",
-        fingerprint="0" * 64,
-    )
+def test_predictions_on_other_data_are_refused(golden: PersonSearchDataset, golden_predictions: Predictions) -> None:
+    foreign = dataclasses.replace(golden_predictions, dataset="cuhk_sysu", fingerprint="0" * 64)
     with pytest.raises(InputError, match="made on another cuhk_sysu"):
         psbench.evaluate(foreign, golden.protocol("gallery-50"))
 
