@@ -10,7 +10,9 @@
 Needs no torch; the models and their training live in `psbench.zoo`, `psbench.training` and `psbench.inference`.
 """
 
+from importlib import import_module
 from importlib.metadata import version
+from types import ModuleType
 
 __version__ = version("psbench")
 
@@ -28,3 +30,12 @@ __all__ = [
     "evaluate",
     "evaluate_detection",
 ]
+
+_LOADED_WHEN_USED = ("inference", "training", "zoo")
+
+
+def __getattr__(name: str) -> ModuleType:
+    """`psbench.zoo` and the like without an import of their own: torch is loaded when one of them is used."""
+    if name in _LOADED_WHEN_USED:
+        return import_module(f"psbench.{name}")
+    raise AttributeError(f"module 'psbench' has no attribute {name!r}")

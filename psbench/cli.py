@@ -73,19 +73,23 @@ def predict(
     """
     require_zoo()
     from psbench.inference import predict as run_prediction
+    from psbench.predictions_folder import write_into
     from psbench.training import Run
     from psbench_data import load
+    from psbench_data.atomic import new_folder
 
     finished = Run.load(run)
-    predictions = run_prediction(
-        finished.model(),
-        load(data, root=root),
-        ground_truth_boxes=ground_truth_boxes,
-        context=context,
-        batch_size=batch_size,
-        method=finished.recipe.name,
-    )
-    predictions.save(output)
+    dataset = load(data, root=root)
+    with new_folder(output) as folder:
+        predictions = run_prediction(
+            finished.model(),
+            dataset,
+            ground_truth_boxes=ground_truth_boxes,
+            context=context,
+            batch_size=batch_size,
+            method=finished.recipe.name,
+        )
+        write_into(predictions, folder)
     typer.echo(f"{output}: {len(predictions.scores)} people in {len(predictions.scene_names)} scenes")
 
 
@@ -122,13 +126,14 @@ def evaluate(
     typer.echo(f"{'protocol':<14}{'queries':>8}{'mAP':>8}{'top-1':>8}{'top-5':>8}{'top-10':>8}")
     for e in evaluations:
         numbers = "".join(f"{100 * value:>8.2f}" for value in (e.map, e.top(1), e.top(5), e.top(10)))
-        typer.echo(f"{e.protocol:<14}{len(e.per_query):>8}{numbers}")
+        skipped = f"   {e.skipped} queries without a match in their gallery are left out" if e.skipped else ""
+        typer.echo(f"{e.protocol:<14}{len(e.per_query):>8}{numbers}{skipped}")
     detection = evaluations[0].detection
     typer.echo(f"\ndetection (score >= {detection.det_threshold}): ", nl=False)
     typer.echo(f"recall {100 * detection.recall:.2f}, AP {100 * detection.ap:.2f}, {detection.num_people} people")
     if json_output:
         with new_file(json_output) as partial:
-            partial.write_text("[" + ",\n".join(e.to_json() for e in evaluations) + "]\n")
+            partial.write_text("[" + ",\n".join(e.to_json() for e in evaluations) + "]\n", encoding="utf-8")
 
 
 @app.command()

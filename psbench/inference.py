@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
 
 from psbench.predictions import Predictions
+from psbench.training.accelerator import single_process
 from psbench.zoo import Detections
 from psbench.zoo.images import image_tensor, to_float
 from psbench_data import InputError, PersonSearchDataset, Scenes
 
 
+@torch.no_grad()
 def predict(
     model: Any,
     dataset: PersonSearchDataset,
@@ -50,7 +51,7 @@ def predict(
     test = dataset.split("test")
     test.require_images()
     query_scenes, query_boxes = _distinct_queries(dataset, dataset.protocols if protocols is None else protocols)
-    device = Accelerator().device
+    device = single_process().device
     model = model.to(device).eval()
     boxes_on_device = torch.tensor(query_boxes, device=device)
 

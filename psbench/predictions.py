@@ -101,13 +101,13 @@ class Predictions:
         """
         predictions = cls(
             scene_names=[str(name) for name in scene_names],
-            offsets=_offsets(counts),
-            boxes=_floats(boxes),
-            scores=_floats(scores),
-            embeddings=_floats(embeddings),
-            query_embeddings=_floats(query_embeddings),
+            offsets=_offsets("counts", counts),
+            boxes=_floats("boxes", boxes),
+            scores=_floats("scores", scores),
+            embeddings=_floats("embeddings", embeddings),
+            query_embeddings=_floats("query_embeddings", query_embeddings),
             query_scenes=None if query_scenes is None else [str(name) for name in query_scenes],
-            query_boxes=None if query_boxes is None else _floats(query_boxes),
+            query_boxes=None if query_boxes is None else _floats("query_boxes", query_boxes),
             context=None if context is None else _context(context),
             method=method,
             dataset=dataset,
@@ -178,8 +178,8 @@ class Predictions:
             for name, array, shape in expected
             if array is not None and array.shape != shape
         ]
-        if (self.counts < 0).any():
-            faults.append("counts has negative numbers. Give each scene's number of detections.")
+        if self.embeddings.ndim == 2 and d == 0:
+            faults.append("embeddings have no dimensions. Give (N, D) with D at least 1.")
         if (self.query_scenes is None) != (self.query_boxes is None):
             faults.append("query_scenes and query_boxes belong together. Give both or neither.")
         elif self.query_scenes is not None and len(self.query_scenes) != q:
@@ -211,30 +211,51 @@ class Predictions:
                 f"{at_scene(scene)}: the score of detection {row - self.offsets[scene]} is {self.scores[row]}, "
                 f"expected 0 to 1. {remedy}"
             )
+        if self.query_scenes is not None and self.query_boxes is not None:
+            keys: dict[tuple[str, bytes], int] = {}
+            for query, key in enumerate(zip(self.query_scenes, map(np.ndarray.tobytes, self.query_boxes), strict=True)):
+                if keys.setdefault(key, query) != query:
+                    yield f"{at_query(query)}: the same scene and box as query {keys[key]}. List each query once."
         if self.context is not None:
-            for query in np.flatnonzero(np.diff(self.context.offsets) < 1):
-                yield f"{at_query(int(query))}: the context is empty. Give the query's own box as its first detection."
+            for row in np.flatnonzero(np.diff(self.context.offsets) < 1):
+                yield f"{at_query(int(row))}: the context is empty. Give the query's own box as its first detection."
             query_of = np.repeat(np.arange(len(self.query_embeddings)), np.diff(self.context.offsets))
-            for query in np.unique(query_of[~np.isfinite(self.context.embeddings).all(axis=1)]):
-                yield f"{at_query(int(query))}: the context's embeddings have NaN or infinity. {remedy}"
-        for query in np.flatnonzero(~np.isfinite(self.query_embeddings).all(axis=1)):
-            yield f"{at_query(int(query))}: the embedding has NaN or infinity. {remedy}"
+            for name in ("boxes", "scores", "embeddings"):
+                array = getattr(self.context, name)
+                wrong = ~np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
+                for row in np.unique(query_of[wrong]):
+                    yield f"{at_query(int(row))}: the context's {name} have NaN or infinity. {remedy}"
+        for name, vectors in (("embedding", self.query_embeddings), ("box", self.query_boxes)):
+            for row in [] if vectors is None else np.flatnonzero(~np.isfinite(vectors).all(axis=1)):
+                yield f"{at_query(int(row))}: the {name} has NaN or infinity. {remedy}"
 
 
-def _offsets(counts: Any) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(np.asarray(counts, np.int64).reshape(-1))]).astype(np.int64)
+def _offsets(name: str, counts: Any) -> np.ndarray:
+    numbers = _array(name, counts, np.float64).reshape(-1)
+    if not (numbers == np.floor(numbers)).all() or (numbers < 0).any():
+        raise InputError(f"Predictions.from_arrays: {name} are not whole numbers from 0. Give numbers of detections.")
+    return np.concatenate([[0], np.cumsum(numbers)]).astype(np.int64)
 
 
 def _context(columns: Mapping[str, Any]) -> QueryContext:
     expected = {"counts", "boxes", "scores", "embeddings"}
-    if columns.keys() != expected:
+    if not isinstance(columns, Mapping) or columns.keys() != expected:
         raise InputError(
-            f"Predictions.from_arrays: context has {', '.join(sorted(columns)) or 'nothing'}, "
-            f"expected {', '.join(sorted(expected))}."
+            f"Predictions.from_arrays: context is {list(columns) if isinstance(columns, Mapping) else type(columns)}, "
+            f"expected a dict with {', '.join(sorted(expected))}."
         )
-    arrays = {name: _floats(columns[name]) for name in ("boxes", "scores", "embeddings")}
-    return QueryContext(offsets=_offsets(columns["counts"]), **arrays)
+    arrays = {name: _floats(f"context {name}", columns[name]) for name in ("boxes", "scores", "embeddings")}
+    return QueryContext(offsets=_offsets("context counts", columns["counts"]), **arrays)
 
 
-def _floats(values: Any) -> np.ndarray:
-    return np.ascontiguousarray(np.asarray(values), dtype=np.float32)
+def _floats(name: str, values: Any) -> np.ndarray:
+    return np.ascontiguousarray(_array(name, values, np.float32))
+
+
+def _array(name: str, values: Any, dtype: type) -> np.ndarray:
+    # A tensor may carry gradients or lie on a device, which numpy refuses.
+    plain = values.detach().cpu() if hasattr(values, "detach") else values
+    try:
+        return np.asarray(plain).astype(dtype, casting="same_kind" if np.iscomplexobj(plain) else "unsafe")
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Predictions.from_arrays: {name} is not an array of numbers ({error}).") from None

@@ -10,6 +10,7 @@ queries.parquet        one row a query: scene string or null, box float[4] or nu
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from psbench.predictions import Predictions, QueryContext
 from psbench_data import InputError
 from psbench_data.atomic import new_folder
+from psbench_data.columns import flat_values, lists, vectors
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,26 +60,31 @@ class Manifest(BaseModel):
 def write(predictions: Predictions, folder: Path) -> Path:
     """Write a folder that `read` takes; see `Predictions.save`."""
     with new_folder(folder) as partial:
-        shards: list[Shard] = []
-        for start in range(0, len(predictions.scene_names), _SCENES_PER_SHARD):
-            stop = min(start + _SCENES_PER_SHARD, len(predictions.scene_names))
-            path = partial / f"scenes-{len(shards):05d}.parquet"
-            shards.append(_write_shard(_scenes_to_table(predictions, start, stop), path))
-        manifest = Manifest(
-            schema_version=SCHEMA_VERSION,
-            method=predictions.method,
-            dataset=predictions.dataset,
-            fingerprint=predictions.fingerprint,
-            synthetic=predictions.synthetic,
-            embedding_dim=predictions.query_embeddings.shape[1],
-            scenes=shards,
-            queries=_write_shard(_queries_to_table(predictions), partial / "queries.parquet"),
-            context=None
-            if predictions.context is None
-            else _write_shard(_context_to_table(predictions.context), partial / _CONTEXT),
-        )
-        (partial / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n")
+        write_into(predictions, partial)
     return folder
+
+
+def write_into(predictions: Predictions, partial: Path) -> None:
+    """Write the files of a predictions folder into a folder that is there."""
+    shards: list[Shard] = []
+    for start in range(0, len(predictions.scene_names), _SCENES_PER_SHARD):
+        stop = min(start + _SCENES_PER_SHARD, len(predictions.scene_names))
+        path = partial / f"scenes-{len(shards):05d}.parquet"
+        shards.append(_write_shard(_scenes_to_table(predictions, start, stop), path))
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        method=predictions.method,
+        dataset=predictions.dataset,
+        fingerprint=predictions.fingerprint,
+        synthetic=predictions.synthetic,
+        embedding_dim=predictions.query_embeddings.shape[1],
+        scenes=shards,
+        queries=_write_shard(_queries_to_table(predictions), partial / "queries.parquet"),
+        context=None
+        if predictions.context is None
+        else _write_shard(_context_to_table(predictions.context), partial / _CONTEXT),
+    )
+    (partial / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def read(folder: Path) -> Predictions:
@@ -90,7 +97,9 @@ def read(folder: Path) -> Predictions:
     scenes = [_read_detections(folder, shard, dim, named=True) for shard in manifest.scenes]
     queries = _read_shard(folder / manifest.queries.file, _query_schema(dim), manifest.queries.rows)
     context = _read_detections(folder, manifest.context, dim, named=False) if manifest.context else None
-    keyed = queries.num_rows > 0 and queries.column("scene").null_count == 0
+    keyed = queries.column("scene").null_count < queries.num_rows
+    if faults := _query_faults(folder / manifest.queries.file, queries, keyed):
+        raise InputError(faults)
     predictions = Predictions(
         scene_names=[name for table in scenes for name in table.column("scene").to_pylist()],
         **_detections(scenes, dim),
@@ -126,18 +135,22 @@ def _read_manifest(folder: Path) -> Manifest:
             f"{path}: not there, so {folder} is not a predictions folder. Give one that `psbench predict` wrote."
         )
     try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
+        written = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}). Write the folder again.") from None
+    version = written.get("schema_version") if isinstance(written, dict) else None
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: schema version {version}, while this psbench reads {SCHEMA_VERSION}. "
+            "Write the folder again with this version, or install the one that wrote it."
+        )
+    try:
+        return Manifest.model_validate(written)
     except ValidationError as error:
         raise InputError(
             f"{path}: {'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}. Write the folder again."
             for fault in error.errors()
         ) from None
-    if manifest.schema_version != SCHEMA_VERSION:
-        raise InputError(
-            f"{path}: schema version {manifest.schema_version}, while this psbench reads {SCHEMA_VERSION}. "
-            "Write the folder again with this version, or install the one that wrote it."
-        )
-    return manifest
 
 
 def _file_faults(folder: Path, shard: Shard) -> list[str]:
@@ -175,6 +188,11 @@ def _read_detections(folder: Path, shard: Shard, dim: int, *, named: bool) -> pa
     counts = {column: _lengths(table, column) for column in ("boxes", "scores", "embeddings")}
     unequal = (counts["boxes"] != counts["scores"]) | (counts["embeddings"] != counts["scores"])
     faults = [
+        f"{folder / shard.file}: row {row}: {name} is missing. Give an empty list where there are no detections."
+        for name in table.column_names
+        for row in np.flatnonzero(table.column(name).is_null().to_numpy())
+    ]
+    faults = faults or [
         f"{folder / shard.file}: row {row}: {', '.join(f'{c[row]} {name}' for name, c in counts.items())}. "
         "Give as many of each."
         for row in np.flatnonzero(unequal)
@@ -182,6 +200,15 @@ def _read_detections(folder: Path, shard: Shard, dim: int, *, named: bool) -> pa
     if faults:
         raise InputError(faults)
     return table
+
+
+def _query_faults(path: Path, queries: pa.Table, keyed: bool) -> list[str]:
+    required = ["embedding", "scene", "box"] if keyed else ["embedding"]
+    return [
+        f"{path}: row {row}: {name} is missing. Give it in every row (scene and box in every row, or in none)."
+        for name in required
+        for row in np.flatnonzero(queries.column(name).is_null().to_numpy())
+    ]
 
 
 def _detections(tables: list[pa.Table], dim: int) -> dict[str, np.ndarray]:
@@ -201,9 +228,9 @@ def _detection_schema(dim: int, *, named: bool) -> pa.Schema:
     return pa.schema(
         {
             **name,
-            "boxes": pa.list_(pa.list_(pa.float32(), 4)),
-            "scores": pa.list_(pa.float32()),
-            "embeddings": pa.list_(pa.list_(pa.float32(), dim)),
+            "boxes": pa.large_list(pa.list_(pa.float32(), 4)),
+            "scores": pa.large_list(pa.float32()),
+            "embeddings": pa.large_list(pa.list_(pa.float32(), dim)),
         }
     )
 
@@ -230,14 +257,12 @@ def _context_to_table(context: QueryContext) -> pa.Table:
 
 
 def _detection_lists(columns: Predictions | QueryContext, start: int, stop: int) -> list[pa.Array]:
-    import pyarrow as pa
-
     rows = slice(columns.offsets[start], columns.offsets[stop])
-    offsets = pa.array((columns.offsets[start : stop + 1] - columns.offsets[start]).astype(np.int32))
+    offsets = columns.offsets[start : stop + 1] - columns.offsets[start]
     return [
-        pa.ListArray.from_arrays(offsets, _vectors(columns.boxes[rows])),
-        pa.ListArray.from_arrays(offsets, pa.array(columns.scores[rows])),
-        pa.ListArray.from_arrays(offsets, _vectors(columns.embeddings[rows])),
+        lists(offsets, vectors(columns.boxes[rows])),
+        lists(offsets, columns.scores[rows]),
+        lists(offsets, vectors(columns.embeddings[rows])),
     ]
 
 
@@ -248,8 +273,8 @@ def _queries_to_table(predictions: Predictions) -> pa.Table:
     scenes, boxes = predictions.query_scenes, predictions.query_boxes
     columns = [
         pa.nulls(q, pa.string()) if scenes is None else pa.array(scenes, pa.string()),
-        pa.nulls(q, pa.list_(pa.float32(), 4)) if boxes is None else _vectors(boxes),
-        _vectors(predictions.query_embeddings),
+        pa.nulls(q, pa.list_(pa.float32(), 4)) if boxes is None else vectors(boxes),
+        vectors(predictions.query_embeddings),
     ]
     return pa.Table.from_arrays(columns, schema=_query_schema(dim))
 
@@ -263,12 +288,6 @@ def _write_shard(table: pa.Table, path: Path) -> Shard:
     return Shard(file=path.name, rows=table.num_rows, sha256=digest)
 
 
-def _vectors(array: np.ndarray) -> pa.Array:
-    import pyarrow as pa
-
-    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(array).ravel()), array.shape[1])
-
-
 def _lengths(table: pa.Table, column: str) -> np.ndarray:
     import pyarrow.compute as pc
 
@@ -276,11 +295,4 @@ def _lengths(table: pa.Table, column: str) -> np.ndarray:
 
 
 def _values(tables: list[pa.Table], column: str) -> np.ndarray:
-    arrays = [np.zeros(0, np.float32)]
-    for table in tables:
-        for chunk in table.column(column).chunks:
-            while chunk.type.num_fields:
-                chunk = chunk.flatten()
-            # A null inside a list becomes NaN, which is then reported with its row.
-            arrays.append(chunk.to_numpy(zero_copy_only=False).astype(np.float32, copy=False))
-    return np.concatenate(arrays)
+    return np.concatenate([np.zeros(0, np.float32), *(flat_values(table, column) for table in tables)])

@@ -13,8 +13,6 @@ from psbench.training.recipe import Recipe, recipe_for
 from psbench.training.run import Run
 from psbench_data import InputError, PersonSearchDataset, load
 
-PRINTED_DATASETS = {"cuhk_sysu": "CUHK-SYSU"}
-
 
 @dataclass(frozen=True)
 class Workspace:
@@ -72,7 +70,7 @@ class Workspace:
             Measured.of(
                 evaluate(predictions, dataset.protocol(protocol)),
                 method=method,
-                dataset=PRINTED_DATASETS[dataset.name],
+                dataset=dataset.title,
                 data=dataset.origin,
                 fingerprint=dataset.fingerprint,
                 recipe=recipe.name,

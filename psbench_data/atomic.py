@@ -1,10 +1,12 @@
-"""Files and folders that appear whole or not at all, however the process ends."""
+"""Files and folders that appear under their name whole or not at all.
+
+A killed process leaves at most a hidden `.name.xxxxxxxx` beside it, which nothing takes for the result.
+"""
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,35 +19,45 @@ def new_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; it becomes `path` when the block ends without an exception.
 
     Raises:
-        InputError: `path` exists and is not an empty folder.
+        InputError: `path` exists and is not an empty folder, or cannot be made; if that is only found out when the
+            work is done, the temporary folder stays and the message names it.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"{path}: there is something here already. Give another folder, or remove this one first.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    given, path = path, path.expanduser().resolve()
+    partial = _beside(path)
+    try:
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError(
+                f"{given}: there is something here already. Give another folder, or remove this one first."
+            )
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"{given}: this folder cannot be made ({error}). Give one in a writable place.") from error
     try:
         yield partial
-        # mkdtemp makes folders private to the user; what is left behind is an ordinary folder.
-        partial.chmod(0o755)
-        if path.exists():
-            path.rmdir()
-        partial.replace(path)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    try:
+        if path.exists():
+            path.rmdir()
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(
+            f"{given}: cannot be made now ({error}). The finished work is in {partial}: move it."
+        ) from error
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """Yield the name of a temporary file beside `path`; it replaces `path` when the block ends without an exception."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
-    partial = Path(name)
+    partial = _beside(path)
     try:
         yield partial
-        partial.chmod(0o644)
         partial.replace(path)
-    except BaseException:
+    finally:
         partial.unlink(missing_ok=True)
-        raise
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")

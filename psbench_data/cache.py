@@ -32,8 +32,8 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "psbench"
 
 
-def files_digest(files: Iterable[Path]) -> str:
-    """SHA-256 over the names and contents of annotation files.
+def files_digest(reader: str, files: Iterable[Path]) -> str:
+    """SHA-256 over what a cached table depends on: its reader, and the names and contents of annotation files.
 
     Raises:
         InputError: a file is missing.
@@ -43,7 +43,7 @@ def files_digest(files: Iterable[Path]) -> str:
         raise InputError(
             f"{file}: this annotation file is not there. Copy it again from the dataset's archive." for file in missing
         )
-    sha = hashlib.sha256(f"format {FORMAT}".encode())
+    sha = hashlib.sha256(f"format {FORMAT} of {reader}\n".encode())
     for file in files:
         with file.open("rb") as stream:
             sha.update(f"{file.name}:{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())

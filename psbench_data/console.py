@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 
 def complain_on_input_error(command: Callable[P, R]) -> Callable[P, R]:
-    """Let a command end with the message of an InputError and exit status 1, without a traceback."""
+    """Let a command end with one message and exit status 1 where its input or the file system is at fault."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -23,6 +23,8 @@ def complain_on_input_error(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except InputError as error:
             typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(1) from None
+        except OSError as error:
+            typer.echo(f"error: {error.filename or 'a file'}: {error.strerror or error}", err=True)
+        raise typer.Exit(1) from None
 
     return wrapped

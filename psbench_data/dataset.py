@@ -15,6 +15,7 @@ from psbench_data.cache import cached_table, files_digest
 from psbench_data.errors import InputError, near_names
 from psbench_data.protocol import Protocol
 from psbench_data.scenes import UNLABELED, Scenes
+from psbench_data.sources.layouts import LAYOUTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +61,11 @@ class PersonSearchDataset:
     def __repr__(self) -> str:
         sizes = ", ".join(f"{split} {len(scenes)} scenes" for split, scenes in self._splits.items())
         return f"PersonSearchDataset({self.name} at {self.root}: {sizes}; {self.origin})"
+
+    @property
+    def title(self) -> str:
+        """The name as printed, for example CUHK-SYSU."""
+        return LAYOUTS[self.name][0]
 
     @property
     def protocols(self) -> tuple[str, ...]:
@@ -110,10 +116,18 @@ class PersonSearchDataset:
         versions = self._source.protocols()
         if name not in versions:
             raise InputError(f"{self.root}: {self.name} has no protocol {name!r} here. {near_names(name, versions)}")
-        key = files_digest(self._source.annotation_files(name))
+        key = files_digest(self.name, self._source.annotation_files(name))
         test = self.split("test")
         table = cached_table(key, name, lambda: self._source.protocol(name, test))
-        return Protocol(name, table, test, dataset=self.name, fingerprint=self.fingerprint, version=versions[name])
+        return Protocol(
+            name,
+            table,
+            test,
+            dataset=self.name,
+            fingerprint=self.fingerprint,
+            synthetic=self.synthetic,
+            version=versions[name],
+        )
 
     def summary(self) -> pd.DataFrame:
         """Counts per split: scenes, boxes, labelled boxes, identities, boxes per scene."""
@@ -132,7 +146,7 @@ class PersonSearchDataset:
         return pd.DataFrame.from_dict(rows, orient="index")
 
     def _open_scenes(self) -> dict[str, Scenes]:
-        key = files_digest(self._source.annotation_files())
+        key = files_digest(self.name, self._source.annotation_files())
         parsed: dict[str, tuple[pa.Table, list[str]]] = {}
 
         def build(split: str) -> pa.Table:

@@ -36,4 +36,5 @@ def near_names(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = get_close_matches(name, known, n=3, cutoff=0.5)
     meant = f"Did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
-    return f"{meant}Available: {', '.join(known)}."
+    # A long list helps nobody who only mistyped a name.
+    return meant.strip() if close and len(known) > 12 else f"{meant}Available: {', '.join(known)}."

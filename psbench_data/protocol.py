@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
+from psbench_data.columns import flat_values, list_offsets, lists, vectors
 from psbench_data.scenes import Scenes
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Queries(Sequence[Query]):
 
     def __init__(self, table: pa.Table, test: Scenes) -> None:
         self.scenes: np.ndarray = table.column("scene").to_numpy()
-        self.boxes: np.ndarray = _list_values(table, "box").reshape(-1, 4)
+        self.boxes: np.ndarray = flat_values(table, "box").reshape(-1, 4)
         self.person_ids: np.ndarray = table.column("person_id").to_numpy()
         self._test = test
 
@@ -83,7 +84,7 @@ class Protocol:
     Attributes:
         name: for example `gallery-100`.
         dataset: the dataset's name.
-        fingerprint: the dataset's, see `PersonSearchDataset.fingerprint`.
+        fingerprint, synthetic: the dataset's, see `PersonSearchDataset`.
         version: grows when a score under this protocol can change.
         scenes: the test scenes that all indices refer to.
         queries: the Q queries.
@@ -95,21 +96,30 @@ class Protocol:
     """
 
     def __init__(
-        self, name: str, table: pa.Table, scenes: Scenes, *, dataset: str, fingerprint: str, version: int
+        self,
+        name: str,
+        table: pa.Table,
+        scenes: Scenes,
+        *,
+        dataset: str,
+        fingerprint: str,
+        synthetic: bool,
+        version: int,
     ) -> None:
         """Wrap a table made by `protocol_table`."""
         self.name = name
         self.dataset = dataset
         self.fingerprint = fingerprint
+        self.synthetic = synthetic
         self.version = version
         self.scenes = scenes
         table = table.combine_chunks()
         self.queries = Queries(table, scenes)
-        self.gallery_offsets = _list_offsets(table, "gallery")
-        self.gallery_scenes = _list_values(table, "gallery")
-        self.truth_offsets = _list_offsets(table, "truth_entries")
-        self.truth_entries = _list_values(table, "truth_entries")
-        self.truth_boxes = _list_values(table, "truth_boxes").reshape(-1, 4)
+        self.gallery_offsets = list_offsets(table, "gallery")
+        self.gallery_scenes = flat_values(table, "gallery")
+        self.truth_offsets = list_offsets(table, "truth_entries")
+        self.truth_entries = flat_values(table, "truth_entries")
+        self.truth_boxes = flat_values(table, "truth_boxes").reshape(-1, 4)
 
     def __repr__(self) -> str:
         return f"Protocol({self.dataset}/{self.name} v{self.version}: {len(self.queries)} queries)"
@@ -200,39 +210,18 @@ def protocol_table(
     """
     import pyarrow as pa
 
-    def lists(arrays: Sequence[np.ndarray], values: pa.Array) -> pa.Array:
-        offsets = np.concatenate([[0], np.cumsum([len(a) for a in arrays])]).astype(np.int64)
-        return pa.LargeListArray.from_arrays(pa.array(offsets), values)
+    def ragged(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        return np.cumsum([0, *map(len, arrays)]), np.concatenate(arrays) if len(arrays) else np.zeros(0)
 
-    def corners(array: np.ndarray) -> pa.Array:
-        return pa.FixedSizeListArray.from_arrays(pa.array(array.astype(np.float32).ravel()), 4)
-
-    def flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
-        return np.concatenate(arrays) if len(arrays) else np.zeros(0)
-
+    gallery_offsets, gallery = ragged(galleries)
+    truth_offsets, entries = ragged(truth_entries)
     return pa.table(
         {
             "scene": pa.array(np.asarray(scenes, np.int32)),
-            "box": corners(np.asarray(boxes)),
+            "box": vectors(np.asarray(boxes, np.float32).reshape(-1, 4)),
             "person_id": pa.array(np.asarray(person_ids, np.int64)),
-            "gallery": lists(galleries, pa.array(flat(galleries).astype(np.int32))),
-            "truth_entries": lists(truth_entries, pa.array(flat(truth_entries).astype(np.int32))),
-            "truth_boxes": lists(truth_boxes, corners(flat(truth_boxes))),
+            "gallery": lists(gallery_offsets, gallery.astype(np.int32)),
+            "truth_entries": lists(truth_offsets, entries.astype(np.int32)),
+            "truth_boxes": lists(truth_offsets, vectors(ragged(truth_boxes)[1].astype(np.float32).reshape(-1, 4))),
         }
     )
-
-
-def _list_offsets(table: pa.Table, name: str) -> np.ndarray:
-    return _only_chunk(table, name).offsets.to_numpy()
-
-
-def _list_values(table: pa.Table, name: str) -> np.ndarray:
-    values = _only_chunk(table, name)
-    while hasattr(values, "flatten") and values.type.num_fields:
-        values = values.flatten()
-    return values.to_numpy()
-
-
-def _only_chunk(table: pa.Table, name: str) -> pa.Array:
-    column = table.column(name)
-    return column.chunk(0) if column.num_chunks else column.combine_chunks()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
+from psbench_data.columns import flat_values, list_offsets, lists, vectors
 from psbench_data.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Scene:
                 f"{self.path}: the image of scene {self.name!r} is not there. "
                 "Extract the dataset's image archive again, or correct the root."
             ) from None
-        except OSError as error:
+        except (OSError, Image.DecompressionBombError) as error:
             raise InputError(
                 f"{self.path}: the image of scene {self.name!r} does not decode ({error}). "
                 "Replace it with a fresh copy from the dataset's archive."
@@ -115,7 +116,7 @@ class Scenes(Sequence[Scene]):
     @cached_property
     def names(self) -> list[str]:
         """The scenes' names, in order."""
-        return self._column("name").to_pylist()
+        return self._table.column("name").to_pylist()
 
     @cached_property
     def positions(self) -> dict[str, int]:
@@ -124,27 +125,27 @@ class Scenes(Sequence[Scene]):
 
     @cached_property
     def _paths(self) -> list[str]:
-        return self._column("path").to_pylist()
+        return self._table.column("path").to_pylist()
 
     @cached_property
     def camera_ids(self) -> np.ndarray:
         """(S,) int64, -1 where unknown."""
-        return self._column("camera_id").to_numpy()
+        return flat_values(self._table, "camera_id")
 
     @cached_property
     def offsets(self) -> np.ndarray:
         """(S + 1,) int64: where each scene's people begin and end."""
-        return self._column("person_ids").offsets.to_numpy().astype(np.int64)
+        return list_offsets(self._table, "person_ids")
 
     @cached_property
     def boxes(self) -> np.ndarray:
         """(N, 4) float32, xyxy, pixels of the original images, scene after scene."""
-        return self._column("boxes").flatten().flatten().to_numpy().reshape(-1, 4)
+        return flat_values(self._table, "boxes").reshape(-1, 4)
 
     @cached_property
     def person_ids(self) -> np.ndarray:
         """(N,) int64, scene after scene."""
-        return self._column("person_ids").flatten().to_numpy()
+        return flat_values(self._table, "person_ids")
 
     @property
     def num_identities(self) -> int:
@@ -169,10 +170,6 @@ class Scenes(Sequence[Scene]):
                 for file in missing
             )
 
-    def _column(self, name: str) -> pa.Array:
-        column = self._table.column(name)
-        return column.chunk(0) if column.num_chunks else column.combine_chunks()
-
 
 def scenes_table(
     names: Sequence[str],
@@ -195,18 +192,16 @@ def scenes_table(
     """
     import pyarrow as pa
 
-    counts = np.array([len(b) for b in boxes], dtype=np.int64)
-    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
+    offsets = np.cumsum([0, *(len(b) for b in boxes)])
     flat = np.concatenate([np.zeros((0, 4), np.float32), *(np.asarray(b, np.float32) for b in boxes)])
     ids = np.concatenate([np.zeros(0, np.int64), *(np.asarray(p, np.int64) for p in person_ids)])
     cameras = [-1 if c is None else c for c in (camera_ids or [None] * len(names))]
-    corners = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), 4)
     return pa.table(
         {
             "name": pa.array(list(names), pa.string()),
             "path": pa.array(list(paths), pa.string()),
             "camera_id": pa.array(cameras, pa.int64()),
-            "boxes": pa.ListArray.from_arrays(offsets, corners),
-            "person_ids": pa.ListArray.from_arrays(offsets, pa.array(ids)),
+            "boxes": lists(offsets, vectors(flat)),
+            "person_ids": lists(offsets, ids),
         }
     )

@@ -1,5 +1,6 @@
 """The whole path on drawn people, in minutes on two CPU cores: data, training, predictions, table, curve, pictures."""
 
+import argparse
 import resource
 import sys
 import time
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from table5 import PROTOCOLS, ROWS, TABLE
 
-from psbench import evaluate, evaluate_detection
+from psbench import InputError, evaluate, evaluate_detection
 from psbench.evaluation.baselines import with_random_embeddings
 from psbench.reporting.curves import write_gallery_curves
 from psbench.reporting.ranking import write_ranking
@@ -53,4 +54,10 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path("demo"))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("demo"), help="where everything goes (default: demo)")
+    arguments = parser.parse_args()
+    try:
+        main(arguments.output)
+    except InputError as error:
+        parser.exit(1, f"error: {error}\n")

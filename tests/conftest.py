@@ -1,7 +1,6 @@
 """What many tests need: golden data, a small synthetic world, a cache of their own."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +12,6 @@ import psbench_data
 from psbench_data import PersonSearchDataset
 from psbench_data.synthetic.cuhk_sysu import write_cuhk_sysu
 from psbench_data.synthetic.world import WorldSpec
-
-os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 GOLDENS = Path(__file__).parent / "goldens"
 EVALUATION = GOLDENS / "evaluation"

@@ -78,6 +78,10 @@ def test_doctor_finds_this_installation_well() -> None:
         ),
         (["evaluate", "FOLDER/predictions", "--root", "FOLDER/data", "--cbgm", "ten"], "expected K1,K2"),
         (["predict", "FOLDER/data", "--root", "FOLDER/data", "--output", "x"], "not a finished run"),
+        (
+            ["predict", "FOLDER/run", "--root", "FOLDER/data", "--output", "FOLDER/predictions"],
+            "something here already",
+        ),
         (["train", "seqnett", "--root", "FOLDER/data", "--output", "x"], "there is no recipe"),
         (["train", "seqnet", "--root", "FOLDER/data", "--output", "x", "--set", "lr"], "expected NAME=VALUE"),
         (

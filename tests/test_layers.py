@@ -33,9 +33,13 @@ def test_data_layer_imports_nothing_above_it(path: Path) -> None:
     assert not [name for name in _imports(path) if _within(name, ("psbench", *HEAVY))]
 
 
-@pytest.mark.parametrize(
-    "path", sorted(p for sub in ("evaluation", "reporting") for p in (ROOT / "psbench" / sub).rglob("*.py")), ids=str
-)
+JUDGING = [
+    *(ROOT / "psbench" / name for name in ("__init__.py", "predictions.py", "predictions_folder.py", "doctor.py")),
+    *(path for sub in ("evaluation", "reporting") for path in sorted((ROOT / "psbench" / sub).rglob("*.py"))),
+]
+
+
+@pytest.mark.parametrize("path", JUDGING, ids=str)
 def test_judging_layer_imports_no_models(path: Path) -> None:
     assert not [name for name in _imports(path) if _within(name, MAKING)]
     assert not [name for name in _imports(path, when_loaded=True) if _within(name, HEAVY)]
@@ -55,6 +59,13 @@ sys.meta_path.insert(0, Block())
 import {module}
 assert not set({blocked!r}) & set(sys.modules)
 """
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_models_are_loaded_when_used() -> None:
+    program = (
+        "import sys, psbench; assert 'torch' not in sys.modules; psbench.zoo.create; assert 'torch' in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

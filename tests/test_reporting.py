@@ -110,15 +110,31 @@ def test_page_marks_right_and_wrong_in_words(world: PersonSearchDataset, tmp_pat
     evaluation = psbench.evaluate(perfect, protocol)
     assert evaluation.map == 1
     page = write_ranking(perfect, protocol, evaluation, tmp_path / "page.html", method="<b>mine</b>", data=world.origin)
-    html = page.read_text()
+    html = page.read_text(encoding="utf-8")
     assert "&lt;b&gt;mine&lt;/b&gt;" in html
     assert "<b>mine" not in html
     assert "Synthetic data" in html
     assert not re.findall(r'(?:src|href)="(?!data:image/jpeg;base64)', html)
     shown = [int(q) for q in re.findall(r"query (\d+)</b>", html)]
-    assert len(set(shown)) == 6
+    assert sorted(shown) == list(range(8))
     assert html.count("✓ right") == evaluation.per_query["matches"][shown].clip(upper=5).sum()
     assert html.count("✓ right") + html.count("✗ wrong") == 5 * len(shown)
+
+
+def test_page_shows_boxes_of_any_shape(world: PersonSearchDataset, tmp_path: Path) -> None:
+    test, protocol = world.split("test"), world.protocol("gallery-50")
+    thin = Predictions.from_arrays(
+        test.names,
+        counts=np.ones(len(test)),
+        boxes=np.tile([[0.0, 0, 0.4, 90]], (len(test), 1)),
+        scores=np.ones(len(test)),
+        embeddings=np.ones((len(test), 2)),
+        query_embeddings=np.ones((len(protocol.queries), 2)),
+    )
+    page = write_ranking(
+        thin, protocol, psbench.evaluate(thin, protocol), tmp_path / "page.html", method="thin", data=world.origin
+    )
+    assert "✗ wrong" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["pcnet_table5_cuhk_prw", "glcnet_figure_gallery_curves"])

@@ -21,5 +21,6 @@ def with_random_embeddings(predictions: Predictions, seed: int = 0) -> Predictio
         predictions,
         embeddings=directions(predictions.embeddings),
         query_embeddings=directions(predictions.query_embeddings),
+        context=None,
         method="random embeddings",
     )

@@ -32,18 +32,20 @@ class Evaluation:
 
     Attributes:
         protocol, protocol_version, protocol_digest, dataset: what was evaluated.
+        gallery_size: the most scenes that are listed for a query.
         det_threshold: detections below this score were left out of the search.
         cbgm: whether, and with which k1 and k2, similarities were revised.
         per_query: one row a query: scene, person_id, matches (true boxes in its gallery), found (of them, detected),
             ap, top1, top5, top10, rank (of the first right detection, from 1; missing if there is none).
         detection: recall and AP of the detections with score >= 0.01, over the predicted test scenes.
         skipped: queries without any true box in their gallery; they are in no mean, and their ap is missing.
-        synthetic: whether the predictions were made on synthetic data.
+        synthetic: whether the protocol's dataset was written by `psbench-data synthesize`.
     """
 
     protocol: str
     protocol_version: int
     protocol_digest: str
+    gallery_size: int
     dataset: str
     det_threshold: float
     cbgm: CBGM | None
@@ -63,7 +65,8 @@ class Evaluation:
         return float((self.per_query["rank"][counted] <= k).mean())
 
     def to_json(self) -> str:
-        """Every number at full precision, with what is needed to tell what it is."""
+        """Every number at full precision, with what is needed to tell what it is; a mean over nothing is null."""
+        means = {"map": self.map, **{f"top{k}": self.top(k) for k in (1, 5, 10)}}
         return json.dumps(
             {
                 "dataset": self.dataset,
@@ -76,10 +79,7 @@ class Evaluation:
                 "cbgm": self.cbgm and asdict(self.cbgm),
                 "queries": len(self.per_query),
                 "queries_skipped": self.skipped,
-                "map": self.map,
-                "top1": self.top(1),
-                "top5": self.top(5),
-                "top10": self.top(10),
+                **{name: None if value != value else value for name, value in means.items()},
                 "detection": asdict(self.detection),
             },
             indent=1,
@@ -103,8 +103,8 @@ def evaluate(
     share of true boxes that were found, so a missed person costs. The rule of SeqNet's evaluator, which most later work
     copies.
 
-    Equal similarities form one step of the average precision; for top-k, wrong detections come before right ones, so
-    that constant embeddings earn nothing and no order of the input changes a result.
+    Equal similarities form one step of the average precision; for top-k, wrong detections come before right ones:
+    constant embeddings earn nothing, and no result depends on the order of the input.
 
     Args:
         predictions: of every scene in the protocol's galleries.
@@ -120,6 +120,11 @@ def evaluate(
     Raises:
         InputError: listing everything in the predictions that does not fit the protocol.
     """
+    if not isinstance(predictions, Predictions) or not isinstance(protocol, Protocol):
+        raise InputError(
+            f"evaluate was given {type(predictions).__name__} and {type(protocol).__name__}, expected Predictions "
+            '(Predictions.load(folder)) and a Protocol (dataset.protocol("gallery-100")).'
+        )
     if not 0 <= det_threshold <= 1:
         raise InputError(f"det_threshold is {det_threshold}, expected 0 to 1.")
     if preset not in PRESETS:
@@ -138,13 +143,14 @@ def evaluate(
         protocol=protocol.name,
         protocol_version=protocol.version,
         protocol_digest=protocol.digest,
+        gallery_size=int(np.diff(protocol.gallery_offsets).max(initial=0)),
         dataset=protocol.dataset,
         det_threshold=det_threshold,
         cbgm=cbgm,
         per_query=_per_query(protocol, matches, found, ap, rank),
         detection=detection_of(everything, protocol.scenes, _DETECTION_THRESHOLD, labeled_only=False),
         skipped=int((matches == 0).sum()),
-        synthetic=predictions.synthetic,
+        synthetic=protocol.synthetic,
     )
 
 

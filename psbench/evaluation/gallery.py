@@ -54,7 +54,8 @@ def arrange(predictions: Predictions, scenes: Scenes, det_threshold: float, need
     ]
     position = np.full(len(scenes), -1)
     for i, name in enumerate(predictions.scene_names):
-        position[scenes.positions.get(name, 0)] = i
+        if name in scenes.positions:
+            position[scenes.positions[name]] = i
     predicted = position >= 0
     faults += [
         f"predictions: scene {scenes.names[s]!r} is missing. Predict every test scene; "

@@ -51,7 +51,7 @@ class Measured:
             method=method,
             dataset=dataset,
             protocol=evaluation.protocol,
-            gallery_size=int(evaluation.protocol.removeprefix("gallery-")),
+            gallery_size=evaluation.gallery_size,
             map=100 * evaluation.map,
             top1=100 * evaluation.top(1),
             data=data,

@@ -17,7 +17,7 @@ def published(name: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    with (files("psbench.reporting") / "published" / f"{name}.csv").open() as stream:
+    with (files("psbench.reporting") / "published" / f"{name}.csv").open(encoding="utf-8") as stream:
         return pd.read_csv(
             stream, dtype={"r50_count": str, "detector": str, "venue": str}, keep_default_na=False, na_values=[""]
         )

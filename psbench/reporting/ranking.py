@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,7 +72,7 @@ def write_ranking(
     """
     from jinja2 import Environment, PackageLoader
 
-    search = Search(predictions, protocol, evaluation.det_threshold)
+    search = Search(predictions, protocol, evaluation.det_threshold, cbgm=evaluation.cbgm)
     rows = [_row(search, evaluation, q, choice, top) for q, choice in _choose(evaluation, queries)]
     environment = Environment(loader=PackageLoader("psbench.reporting", "templates"), autoescape=True)
     page = environment.get_template("ranking.html").render(
@@ -87,7 +86,7 @@ def write_ranking(
         synthetic=evaluation.synthetic,
     )
     with new_file(path) as partial:
-        partial.write_text(page)
+        partial.write_text(page, encoding="utf-8")
     return path
 
 
@@ -95,11 +94,12 @@ def _choose(evaluation: Evaluation, queries: int) -> list[tuple[int, str]]:
     ap = evaluation.per_query["ap"].to_numpy()
     order = np.argsort(-ap, kind="stable")
     order = order[~np.isnan(ap[order])].tolist()
-    each = max(1, min(queries, len(order)) // 3)
-    best, worst = order[:each], order[::-1][:each]
-    others = [q for q in order if q not in {*best, *worst}]
-    drawn = np.random.default_rng(0).permutation(others)[:each].tolist()
-    groups = [("random", drawn), ("best", best), ("worst", [q for q in worst if q not in best])]
+    queries = min(queries, len(order))
+    each = queries // 3
+    best, worst = order[:each], order[len(order) - each :][::-1]
+    others = order[each : len(order) - each]
+    drawn = np.random.default_rng(0).permutation(others)[: queries - 2 * each].tolist()
+    groups = [("random", drawn), ("best", best), ("worst", worst)]
     return [(q, choice) for choice, group in groups for q in group]
 
 
@@ -140,10 +140,11 @@ def _picture(protocol: Protocol, scene: int, box: np.ndarray, caption: str, kind
     image = entry.image()
     scale = _PICTURE_HEIGHT / image.height
     image = image.resize((max(1, round(image.width * scale)), _PICTURE_HEIGHT))
-    corners = (box * scale).tolist()
+    x1, y1, x2, y2 = (box * scale).tolist()
     draw = ImageDraw.Draw(image)
-    draw.rectangle(corners, outline="white", width=5)
-    draw.rectangle([corners[0] + 1, corners[1] + 1, corners[2] - 1, corners[3] - 1], outline=colour, width=3)
+    # A light frame around the coloured one keeps it visible on any picture.
+    draw.rectangle((x1 - 2, y1 - 2, x2 + 2, y2 + 2), outline="white", width=2)
+    draw.rectangle((x1, y1, x2, y2), outline=colour, width=3)
     return _Picture(source=_data_url(image), scene=entry.name, caption=caption, kind=kind)
 
 
@@ -151,6 +152,3 @@ def _data_url(image: Image) -> str:
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
-
-
-__all__: Sequence[str] = ["write_ranking"]

@@ -46,7 +46,7 @@ class ComparisonTable:
         """
         markdown, csv = folder / f"{self.name}.md", folder / f"{self.name}.csv"
         with new_file(markdown) as partial:
-            partial.write_text(self.to_markdown(measured))
+            partial.write_text(self.to_markdown(measured), encoding="utf-8")
         with new_file(csv) as partial:
             self.to_frame(measured).to_csv(partial, index=False)
         return [markdown, csv]

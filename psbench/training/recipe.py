@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from psbench_data.errors import InputError, near_names
 
-_CONFIG = ConfigDict(extra="forbid")
+_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
@@ -46,7 +46,7 @@ class Schedule:
     """
 
     epochs: Annotated[int, Field(ge=1)] = 20
-    milestones: tuple[int, ...] = (16,)
+    milestones: tuple[Annotated[int, Field(ge=0)], ...] = (16,)
     gamma: Annotated[float, Field(gt=0)] = 0.1
     warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
     warmup_start: Annotated[float, Field(gt=0, le=1)] = 0.001
@@ -88,11 +88,11 @@ class Recipe:
     batch_size: Annotated[int, Field(ge=1)] = 5
     flip: Annotated[float, Field(ge=0, le=1)] = 0.5
     workers: Annotated[int, Field(ge=0)] = 4
-    seed: int = 1
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     expected: Published | None = None
 
     def override(self, changes: Mapping[str, Any]) -> Recipe:
-        """A recipe with some values changed.
+        """A recipe with some values changed; it is no longer the paper's, and its name and `expected` say so.
 
         Args:
             changes: values by dotted name, for example {"optimizer.lr": 0.01, "model_options.backbone": "resnet18"};
@@ -114,7 +114,11 @@ class Recipe:
                 place[last] = value
         if faults:
             raise InputError(faults)
-        return Recipe.from_dict(values, source=f"recipe {self.name}")
+        changed = Recipe.from_dict(values, source=f"recipe {self.name}")
+        if changed.digest == self.digest:
+            return changed
+        name = changed.name if changed.name != self.name else f"{self.name}-changed"
+        return dataclasses.replace(changed, name=name, expected=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON would hold them."""
@@ -202,4 +206,5 @@ def recipe_for(name: str) -> Recipe:
     """
     if name not in _RECIPES:
         raise InputError(f"there is no recipe {name!r}. {near_names(name, _RECIPES)}")
-    return _RECIPES[name]
+    # A copy: the options are a dict, and what a caller does to it must stay with the caller.
+    return Recipe.from_dict(_RECIPES[name].to_dict(), source=name)

@@ -17,12 +17,11 @@ from psbench.training.recipe import Recipe
 from psbench_data import InputError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from psbench.zoo import ZooModel
 
 RUN_FILE = "run.json"
 METRICS_FILE = "metrics.jsonl"
 WEIGHTS_FILE = "model.safetensors"
-_TRAINING_ONLY = "oim."
 
 
 class RunRecord(BaseModel):
@@ -79,7 +78,7 @@ class Run:
                 for fault in error.errors()
             ) from None
 
-    def model(self) -> nn.Module:
+    def model(self) -> ZooModel:
         """The trained model, in evaluation mode, on the CPU.
 
         Raises:
@@ -99,14 +98,17 @@ class Run:
             weights = load_file(path)
         except (FileNotFoundError, SafetensorError) as error:
             raise InputError(f"{path}: the weights cannot be read ({error}). Train again.") from None
-        missing, unexpected = model.load_state_dict(weights, strict=False)
-        wrong = [key for key in missing if not key.startswith(_TRAINING_ONLY)] + unexpected
+        try:
+            missing, unexpected = model.load_state_dict(weights, strict=False)
+        except RuntimeError as error:
+            raise InputError(f"{path}: not the weights of this run's recipe ({error}). Train again.") from None
+        wrong = [key for key in missing if not key.startswith(model.training_only)] + unexpected
         if wrong:
             raise InputError(f"{path}: not the weights of {recipe.model}: {', '.join(wrong[:5])}. Train again.")
         return model.eval()
 
 
-def inference_weights(model: nn.Module) -> dict[str, Any]:
+def inference_weights(model: ZooModel) -> dict[str, Any]:
     """The model's state without the tables that only training needs, on the CPU."""
     state = model.state_dict()
-    return {key: value.cpu().contiguous() for key, value in state.items() if not key.startswith(_TRAINING_ONLY)}
+    return {key: value.cpu().contiguous() for key, value in state.items() if not key.startswith(model.training_only)}

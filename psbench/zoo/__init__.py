@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from psbench.zoo.interface import Detections, PersonSearcher, ZooModel
 from psbench_data.errors import InputError, near_names
 
@@ -39,7 +41,7 @@ def create(name: str, *, num_identities: int, **options: Any) -> ZooModel:
         A `PersonSearcher` and `nn.Module`, in training mode, on the CPU.
 
     Raises:
-        InputError: the name or an option is unknown.
+        InputError: the name or an option is unknown, or an option has an impossible value.
 
     Example:
         >>> from psbench import zoo
@@ -47,6 +49,8 @@ def create(name: str, *, num_identities: int, **options: Any) -> ZooModel:
         >>> sum(p.numel() for p in model.parameters())
         48418735
     """
+    if not isinstance(num_identities, int) or num_identities < 1:
+        raise InputError(f"{name}: num_identities is {num_identities!r}, expected a whole number from 1.")
     if name not in _MODELS:
         raise InputError(f"the zoo has no model called {name!r}. {near_names(name, _MODELS)}")
     model, options_type = _MODELS[name]()
@@ -54,7 +58,13 @@ def create(name: str, *, num_identities: int, **options: Any) -> ZooModel:
     unknown = [f"{name} has no option {key!r}. {near_names(key, known)}" for key in options if key not in known]
     if unknown:
         raise InputError(unknown)
-    return model(num_identities, options_type(**options))
+    try:
+        return model(num_identities, options_type(**options))
+    except ValidationError as error:
+        raise InputError(
+            f"{name}: option {'.'.join(map(str, fault['loc']))} is {fault['input']!r}: {fault['msg']}."
+            for fault in error.errors()
+        ) from None
 
 
 def load_official(name: str, state_dict: Mapping[str, Any], **overrides: Any) -> ZooModel:

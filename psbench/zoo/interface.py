@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -49,7 +49,13 @@ class PersonSearcher(Protocol):
 
 
 class ZooModel(nn.Module):
-    """A `PersonSearcher` that is a torch module: what the zoo makes and training takes."""
+    """A `PersonSearcher` that is a torch module: what the zoo makes and training takes.
+
+    Attributes:
+        training_only: prefixes of the state that only training needs; it is left out of a run's weights.
+    """
+
+    training_only: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def detect(self, images: list[Tensor], include: list[Tensor] | None = None) -> list[Detections]:

@@ -32,6 +32,12 @@ _SEQNET: Names = (
     ("rpn.head.conv.bias", "rpn.head.conv.0.0.bias"),
 )
 _OFFICIAL = {"seqnet": _SEQNET}
+_WRAPPERS = ("model", "state_dict")
+_SHARED_OVERRIDES = {
+    "min_size", "max_size", "rpn_pre_nms_top_n_train", "rpn_pre_nms_top_n_test", "rpn_post_nms_top_n_train",
+    "rpn_post_nms_top_n_test", "rpn_batch_size_per_image", "roi_batch_size_per_image", "score_thresh_test",
+}  # fmt: skip
+"""What may be overridden for every model; a model that has no such option ignores it."""
 _TABLES = {"oim.table", "oim.queue"}
 
 
@@ -52,7 +58,12 @@ def load_official(name: str, state_dict: Mapping[str, Any], **overrides: Any) ->
     """
     if name not in _OFFICIAL:
         raise InputError(f"no released checkpoint of {name!r} can be read. {near_names(name, _OFFICIAL)}")
-    inner = state_dict.get("model", state_dict)
+    if not isinstance(state_dict, Mapping):
+        raise InputError(f"{name}: the checkpoint is a {type(state_dict).__name__}, expected the dict that it holds.")
+    known = {field.name for field in dataclasses.fields(SeqNetOptions)}
+    if unknown := overrides.keys() - known - _SHARED_OVERRIDES:
+        raise InputError(f"{name} has no option {key!r}. {near_names(key, known)}" for key in sorted(unknown))
+    inner = next((state_dict[key] for key in _WRAPPERS if key in state_dict), state_dict)
     weights = {_ours(key, _OFFICIAL[name]): torch.as_tensor(value) for key, value in inner.items()}
     if faults := [
         f"{name}: the checkpoint has no {key!r}. Is it of another model?" for key in _TABLES - weights.keys()
@@ -65,9 +76,7 @@ def load_official(name: str, state_dict: Mapping[str, Any], **overrides: Any) ->
         "backbone": "resnet50",
         "embedding_dim": table.shape[1],
         "oim_queue_size": len(queue),
-        **{
-            key: value for key, value in overrides.items() if key in {f.name for f in dataclasses.fields(SeqNetOptions)}
-        },
+        **{key: value for key, value in overrides.items() if key in known},
     }
     model = SeqNet(len(table), SeqNetOptions(**options))
     expected: dict[str, Tensor] = model.state_dict()

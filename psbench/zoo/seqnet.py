@@ -7,10 +7,12 @@ image -> C4 backbone -> RPN -> proposals
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import MultiScaleRoIAlign
@@ -19,6 +21,8 @@ from psbench.zoo.interface import Detections, ZooModel
 from psbench.zoo.layers.backbone import split_resnet
 from psbench.zoo.layers.faster_rcnn import (
     DetectorOptions,
+    Positive,
+    Share,
     box_regression_loss,
     decode_boxes,
     keep_detections,
@@ -36,13 +40,13 @@ STAGE2_NMS = 0.5
 """IoU above which a final detection suppresses another; fixed in the original, and looser than stage 1's."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class SeqNetOptions(DetectorOptions):
     """SeqNet's options; the defaults are the paper's on CUHK-SYSU.
 
     Attributes:
         backbone: a timm ResNet.
-        pretrained: start from timm's weights of that name.
+        pretrained: start from timm's weights of that name, or from the file at this path.
         freeze_stem: do not train the first convolution and its batch norm.
         embedding_dim: D.
         oim_queue_size, oim_momentum, oim_scale: see `OIMLoss`.
@@ -51,18 +55,20 @@ class SeqNetOptions(DetectorOptions):
     """
 
     backbone: str = "resnet50.tv_in1k"
-    pretrained: bool = False
+    pretrained: bool | str = False
     freeze_stem: bool = True
-    embedding_dim: int = 256
-    oim_queue_size: int = 5000
-    oim_momentum: float = 0.5
-    oim_scale: float = 30.0
-    proposal_box_weight: float = 10.0
+    embedding_dim: Positive = 256
+    oim_queue_size: Positive = 5000
+    oim_momentum: Share = 0.5
+    oim_scale: Annotated[float, Field(gt=0)] = 30.0
+    proposal_box_weight: Annotated[float, Field(ge=0)] = 10.0
     weight_by_score: bool = True
 
 
 class SeqNet(ZooModel):
     """A Faster R-CNN as a stronger proposal network (stage 1), NAE on its boxes (stage 2)."""
+
+    training_only = ("oim.",)
 
     def __init__(self, num_identities: int, options: SeqNetOptions | None = None) -> None:
         """Build the network.

@@ -13,7 +13,7 @@ given to the box of `Images.mat` that is exactly equal.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,6 +91,7 @@ class CuhkSysu:
         pool = self._pool(boxes)
         in_pool = set(pool)
         test_rows = self._search_rows(self._test_identities())
+        self._require_in_pool(self._test_identities(), test_rows, in_pool)
         test_people = [(r.person, [r.query, *_present(r.gallery)]) for r in test_rows]
         return {
             "train": self._split([name for name in sorted(boxes) if name not in in_pool], boxes, self._train_rows()),
@@ -101,19 +102,18 @@ class CuhkSysu:
         """Parse the queries, galleries and true boxes of a protocol, in the order of its file."""
         path = self._protocol_file(name)
         rows = self._search_rows(path)
-        unknown = [
-            f"{path}: row {i}: scene {entry.scene!r} is not in annotation/pool.mat. Use the files of one release."
-            for i, row in enumerate(rows)
-            for entry in (row.query, *row.gallery)
-            if entry.scene not in test.positions
-        ]
-        if unknown:
-            raise InputError(unknown)
+        self._require_in_pool(path, rows, test.positions)
+        labels = {label: person_id for person_id, label in enumerate(test.identities)}
+        if {row.person for row in rows} != labels.keys() or len(rows) != len(labels):
+            raise InputError(
+                f"{path}: its {len(rows)} queries are not the {len(labels)} people of {self._test_identities().name}. "
+                "All TestG files of one release hold the same queries: copy them again from the dataset's archive."
+            )
         present = [[e for e, entry in enumerate(row.gallery) if entry.box is not None] for row in rows]
         return protocol_table(
             scenes=[test.positions[row.query.scene] for row in rows],
             boxes=np.array([row.query.box for row in rows]),
-            person_ids=list(range(len(rows))),
+            person_ids=[labels[row.person] for row in rows],
             galleries=[np.array([test.positions[entry.scene] for entry in row.gallery], int) for row in rows],
             truth_entries=[np.array(entries, int) for entries in present],
             truth_boxes=[
@@ -121,6 +121,17 @@ class CuhkSysu:
                 for row, entries in zip(rows, present, strict=True)
             ],
         )
+
+    @staticmethod
+    def _require_in_pool(path: Path, rows: list[_SearchRow], pool: Container[str]) -> None:
+        unknown = [
+            f"{path}: row {i}: scene {entry.scene!r} is not in annotation/pool.mat. Use the files of one release."
+            for i, row in enumerate(rows)
+            for entry in (row.query, *row.gallery)
+            if entry.scene not in pool
+        ]
+        if unknown:
+            raise InputError(unknown)
 
     def _gallery_sizes(self) -> list[int]:
         found = (re.fullmatch(r"TestG(\d+)\.mat", p.name) for p in (self.root / SPLITS).glob("TestG*.mat"))
@@ -186,10 +197,12 @@ class CuhkSysu:
                 with faults.row(i):
                     query = matlab.struct(row["Query"])
                     entry = _entry(query)
-                    if entry.box is None:
-                        raise ValueError("the query has no box")
+                    if entry.box is None or not (entry.box[2:] > entry.box[:2]).all():
+                        raise ValueError("the query has no box, or one without area")
                     gallery = [_entry(e) for e in np.ravel(row["Gallery"])]
                     rows.append(_SearchRow(matlab.text(query["idname"]), entry, gallery))
+        if not rows:
+            raise InputError(f"{path}: holds no query. Copy the file again from the dataset's archive.")
         return rows
 
     def _split(
@@ -262,6 +275,8 @@ def _xywh(struct: Any) -> np.ndarray:
     box = np.ravel(struct["idlocate"])
     if box.size != 4 or not np.issubdtype(box.dtype, np.number):
         raise ValueError(f"idlocate has {box.size} values where x, y, w, h were expected")
+    if not np.isfinite(box).all():
+        raise ValueError(f"idlocate is {box.tolist()}")
     # The files hold uint8 wherever the four values fit, and x + w overflows there.
     return box.astype(np.int64)
 
@@ -275,6 +290,3 @@ def _scene_name(value: np.ndarray) -> str:
     if name.startswith("/") or ".." in name.split("/") or "\\" in name or ":" in name or not name:
         raise ValueError(f"{name!r} is not the name of a file inside Image/SSM")
     return name
-
-
-__all__ = ["CuhkSysu"]

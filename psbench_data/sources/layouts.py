@@ -36,11 +36,10 @@ def require_root(name: str, root: Path) -> None:
         return
     if (other := recognise(root)) is not None:
         raise InputError(
-            f"{root}: this is a tree of {LAYOUTS[other][0]}, not of {title}: load it as {other!r}, "
-            f"or give the folder of {title} as root."
+            f"{root}: this is a tree of {LAYOUTS[other][0]}, not of {title}. Give the folder of {title} as root."
         )
     below = [child for child in sorted(root.iterdir()) if child.is_dir() and recognise(child) == name]
-    for candidate in [*root.resolve().parents[:2], *below]:
+    for candidate in [*root.resolve().parents[:3], *below]:
         if recognise(candidate) == name:
             raise InputError(f"{root}: not the root of {title}, but {candidate} is. Give that folder as root.")
     raise InputError(

@@ -12,6 +12,7 @@ import numpy as np
 
 from psbench_data.atomic import new_folder
 from psbench_data.dataset import SYNTHETIC_MARKER
+from psbench_data.errors import InputError
 from psbench_data.synthetic.places import draw_scene
 from psbench_data.synthetic.world import PlannedScene, WorldSpec, plan_split
 
@@ -33,6 +34,11 @@ def write_cuhk_sysu(spec: WorldSpec, root: Path, *, images: bool = True, progres
     Raises:
         InputError: `root` has content, or the spec cannot be planned.
     """
+    if spec.test_scenes <= GALLERY_SIZES[0]:
+        raise InputError(
+            f"synthesize: test_scenes={spec.test_scenes}: the smallest official gallery has {GALLERY_SIZES[0]} scenes "
+            f"besides the query's own. Ask for at least {GALLERY_SIZES[0] + 1}."
+        )
     splits = {split: plan_split(spec, split) for split in ("train", "test")}
     # Official names carry arbitrary numbers: train and test scenes alternate without order.
     numbers = np.random.default_rng([spec.seed, 3]).permutation(spec.train_scenes + spec.test_scenes) + 1
@@ -46,7 +52,7 @@ def write_cuhk_sysu(spec: WorldSpec, root: Path, *, images: bool = True, progres
         if images:
             _write_images(named, spec, partial / "Image" / "SSM", progress)
         marker = {"written_by": "psbench-data synthesize", "format": "cuhk_sysu", **dataclasses.asdict(spec)}
-        (partial / SYNTHETIC_MARKER).write_text(json.dumps(marker, indent=1) + "\n")
+        (partial / SYNTHETIC_MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
 
 
 def _write_images(splits: dict[str, dict[str, PlannedScene]], spec: WorldSpec, folder: Path, progress: bool) -> None:

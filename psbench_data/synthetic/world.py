@@ -47,6 +47,8 @@ class WorldSpec:
             ]
             if getattr(self, name) < least
         ]  # fmt: skip
+        if self.seed < 0:
+            faults.append(f"seed={self.seed}: expected at least 0")
         low, high = self.appearances
         if not 2 <= low <= high:
             faults.append(f"appearances={low}..{high}: expected 2 <= fewest <= most (a query needs a second scene)")

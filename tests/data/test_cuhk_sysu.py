@@ -65,10 +65,65 @@ def test_scene_listed_twice_counts_twice_and_is_searched_once(golden: PersonSear
         assert len(protocol.gallery(query)) == len(set(protocol.gallery(query).tolist()))
 
 
-def test_boxes_do_not_overflow_their_disk_type(golden: PersonSearchDataset) -> None:
-    """x + w exceeds 255 in some uint8 boxes of the genuine files; the synthetic writer stores uint8 too."""
-    assert golden.split("test").boxes.dtype == np.float32
-    assert (golden.split("test").boxes[:, 2:] > golden.split("test").boxes[:, :2]).all()
+def _structs(**columns: list) -> np.ndarray:
+    array = np.empty((1, len(next(iter(columns.values())))), dtype=[(name, object) for name in columns])
+    for name, values in columns.items():
+        for i, value in enumerate(values):
+            array[0, i][name] = value
+    return array
+
+
+def _places(*places: tuple[str, list[int]]) -> np.ndarray:
+    boxes = [np.array([box], np.uint8) if box else np.zeros((1, 0)) for _, box in places]
+    names = [np.array([name], object) for name, _ in places]
+    return _structs(imname=names, idlocate=boxes, ishard=[np.zeros((1, 1), np.uint8)] * len(places))
+
+
+def _tree(root: Path, people: dict[str, list[tuple[str, list[int]]]], boxes: dict[str, list[list[int]]]) -> Path:
+    """A tree whose test identities are `people` (query first, then gallery) and whose scenes, all test, are `boxes`."""
+    folder = root / "annotation/test/train_test"
+    folder.mkdir(parents=True)
+    names = [np.array([name], object) for name in boxes]
+    of_scenes = [
+        _structs(
+            idlocate=[np.array([box], np.uint8) for box in of_scene],
+            ishard=[np.zeros((1, 1), np.uint8)] * len(of_scene),
+        )
+        for of_scene in boxes.values()
+    ]
+    img = _structs(imname=names, nAppear=[len(b) for b in boxes.values()], box=of_scenes)
+    savemat(root / "annotation/Images.mat", {"Img": img})
+    savemat(root / "annotation/pool.mat", {"pool": np.array([[n] for n in names], object).reshape(-1, 1)})
+    savemat(folder / "Train.mat", {"Train": np.empty((0, 1), object)})
+    queries = []
+    for person, (query, *_) in people.items():
+        entry = _places(query)[0, 0]
+        columns = {name: [entry[name]] for name in ("imname", "idlocate", "ishard")}
+        queries.append(_structs(**columns, idname=[np.array([person], object)]))
+    galleries = [_places(*places[1:]) for places in people.values()]
+    savemat(folder / "TestG50.mat", {"TestG50": _structs(Query=queries, Gallery=galleries)})
+    return root
+
+
+def test_boxes_do_not_overflow_their_disk_type(tmp_path: Path) -> None:
+    """200 + 100 is 44 in the uint8 that the files hold."""
+    wide = [200, 150, 100, 120]
+    root = _tree(tmp_path, {"p1": [("a.jpg", wide), ("b.jpg", wide)]}, {"a.jpg": [wide], "b.jpg": [wide]})
+    dataset = psbench_data.load("cuhk_sysu", root=root)
+    assert dataset.split("test").boxes.tolist() == [[200, 150, 300, 270]] * 2
+    protocol = dataset.protocol("gallery-50")
+    assert protocol.queries[0].box.tolist() == protocol.truth_boxes[0].tolist() == [200, 150, 300, 270]
+    assert dataset.split("test").person_ids.tolist() == [0, 0]
+
+
+def test_identity_goes_to_the_first_equal_box_and_later_rows_overwrite(tmp_path: Path) -> None:
+    """As in the reference loader: of two equal boxes the first is labelled; a box of two rows gets the later one."""
+    box, other = [5, 5, 20, 40], [50, 5, 20, 40]
+    people = {"p1": [("a.jpg", box), ("b.jpg", other)], "p2": [("b.jpg", other), ("a.jpg", [])]}
+    root = _tree(tmp_path, people, {"a.jpg": [box, box], "b.jpg": [box, other]})
+    test = psbench_data.load("cuhk_sysu", root=root).split("test")
+    assert test["a.jpg"].person_ids.tolist() == [0, UNLABELED]
+    assert test["b.jpg"].person_ids.tolist() == [UNLABELED, 1]
 
 
 def test_raw_identity_labels_are_kept(golden: PersonSearchDataset) -> None:
@@ -117,6 +172,23 @@ def _other_variable(name: str) -> Callable[[Path], None]:
     return lambda root: savemat(root / name, {"something": np.zeros(3)})
 
 
+def _shorten_pool(root: Path) -> None:
+    path = root / "annotation/pool.mat"
+    savemat(path, {"pool": loadmat(path)["pool"][:20]})
+
+
+def _no_queries(root: Path) -> None:
+    path = root / TEST
+    savemat(path, {"TestG50": loadmat(path)["TestG50"][:, :0]})
+
+
+def _query_without_area(root: Path) -> None:
+    path = root / TEST
+    rows = loadmat(path)["TestG50"]
+    rows[0, 2]["Query"][0, 0]["idlocate"][0, 2] = 0
+    savemat(path, {"TestG50": rows})
+
+
 def _break_rows(root: Path) -> None:
     path = root / "annotation/Images.mat"
     images = loadmat(path)["Img"]
@@ -142,6 +214,9 @@ IMAGES, TRAIN, TEST = (
         (_empty(TRAIN), [TRAIN, "0 bytes"]),
         (_hdf5(IMAGES), [IMAGES, "7.3", "-v7"]),
         (_other_variable(TRAIN), [TRAIN, "'Train'", "something"]),
+        (_shorten_pool, [TEST, "is not in annotation/pool.mat"]),
+        (_no_queries, [TEST, "holds no query"]),
+        (_query_without_area, [TEST, "row 2", "without area"]),
         (_break_rows, ["row 1", "3 values", "row 4", "../escape.jpg"]),
     ],
 )
@@ -154,6 +229,18 @@ def test_faulty_files_get_one_clear_message(
         psbench_data.load("cuhk_sysu", root=root)
     for words in mentions:
         assert words in str(error.value)
+
+
+def test_gallery_files_of_different_releases_are_refused(tmp_path: Path) -> None:
+    root = shutil.copytree(EVALUATION / "cuhk_sysu", tmp_path / "mixed")
+    path = root / "annotation/test/train_test/TestG100.mat"
+    rows = loadmat(path)["TestG100"]
+    savemat(path, {"TestG100": rows[:, ::-1]})
+    reversed_rows = psbench_data.load("cuhk_sysu", root=root).protocol("gallery-100")
+    assert [q.person_id for q in reversed_rows.queries] == list(range(15, -1, -1))
+    savemat(path, {"TestG100": rows[:, :10]})
+    with pytest.raises(InputError, match=r"TestG100.mat: its 10 queries are not the 16 people of TestG50.mat"):
+        psbench_data.load("cuhk_sysu", root=root).protocol("gallery-100")
 
 
 def test_missing_root_says_what_root_is(tmp_path: Path) -> None:

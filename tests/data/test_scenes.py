@@ -8,6 +8,7 @@ import pytest
 
 import psbench_data
 from psbench_data import InputError, PersonSearchDataset
+from psbench_data.atomic import new_folder
 from psbench_data.cache import cache_folder
 
 
@@ -86,3 +87,22 @@ def test_no_partial_files_stay_in_the_cache(world: PersonSearchDataset) -> None:
     world.protocol("gallery-50")
     assert {path.suffix for path in cache_folder().rglob("*") if path.is_file()} == {".arrow"}
     assert not [path for path in cache_folder().rglob(".*") if path.is_file()]
+
+
+def test_folders_appear_through_links_and_work_survives_a_lost_race(tmp_path: Path) -> None:
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "volume")
+    with new_folder(tmp_path / "link") as folder:
+        (folder / "result").write_text("work")
+    assert (tmp_path / "link" / "result").read_text() == "work"
+
+    def two_at_once() -> None:
+        with new_folder(tmp_path / "race") as first, new_folder(tmp_path / "race") as second:
+            (first / "result").write_text("first")
+            (second / "result").write_text("second")
+
+    with pytest.raises(InputError, match="The finished work is in") as error:
+        two_at_once()
+    assert (tmp_path / "race" / "result").read_text() == "second"
+    kept = [path for path in tmp_path.glob(".race.*") if str(path) in str(error.value)]
+    assert [(path / "result").read_text() for path in kept] == ["first"]

@@ -99,7 +99,12 @@ def test_existing_work_is_not_overwritten(tmp_path: Path) -> None:
         ({"boxes": np.array([[9, 0, 3, 9], [0, 0, np.inf, 1], [0, 0, 1, 1]])}, ["x1 <= x2", "NaN or infinity"]),
         ({"query_scenes": ["a.jpg", "b.jpg"]}, ["belong together"]),
         ({"query_embeddings": np.full((2, 3), np.inf)}, ["query 0", "query 1"]),
-        ({"context": {"counts": [1, 1]}}, ["context has counts, expected boxes, counts, embeddings, scores"]),
+        ({"boxes": [[1, 2], [3]]}, ["boxes is not an array of numbers"]),
+        ({"counts": ["two", "none", "one"]}, ["counts is not an array of numbers"]),
+        ({"counts": [2, -1, 2]}, ["counts are not whole numbers"]),
+        ({"embeddings": np.zeros((3, 0)), "query_embeddings": np.zeros((2, 0))}, ["no dimensions"]),
+        ({"context": 3}, ["context is <class 'int'>"]),
+        ({"context": {"counts": [1, 1]}}, ["context is ['counts']", "boxes, counts, embeddings, scores"]),
         ({"context": _context([1, 2, 1])}, ["context counts has shape (3,)"]),
         ({"context": _context([0, 2])}, ["query 0: the context is empty"]),
     ],
@@ -138,12 +143,26 @@ def _null(columns: dict) -> None:
     columns["boxes"][2] = None
 
 
+def test_queries_named_in_part_or_twice_are_refused(tmp_path: Path) -> None:
+    keys = {"query_scenes": ["a.jpg", "c.jpg"], "query_boxes": np.array([[0, 0, 5, 5], [1, 1, 4, 9]])}
+    folder = _some(**keys).save(tmp_path / "predictions")
+
+    def forget(columns: dict) -> None:
+        columns["scene"][1] = None
+
+    _rewrite(folder, forget, "queries.parquet")
+    with pytest.raises(InputError, match=r"queries\.parquet: row 1: scene is missing"):
+        Predictions.load(folder)
+    with pytest.raises(InputError, match="query 1: the same scene and box as query 0"):
+        _some(query_scenes=["a.jpg", "a.jpg"], query_boxes=np.zeros((2, 4)))
+
+
 @pytest.mark.parametrize(
     ("change", "mentions"),
     [
         (_nan, ["scenes-00000.parquet: row 2 (scene 'c.jpg'): embeddings of detection 0 has NaN", "predict again"]),
         (_unequal, ["scenes-00000.parquet: row 0: 2 boxes, 1 scores, 2 embeddings"]),
-        (_null, ["row 2: 0 boxes, 1 scores"]),
+        (_null, ["row 2: boxes is missing"]),
     ],
 )
 def test_faulty_values_on_disk_name_file_and_row(tmp_path: Path, change: Callable, mentions: list[str]) -> None:

@@ -117,6 +117,13 @@ def test_older_files_and_wrappers_load(case: dict, state_dict: dict[str, np.ndar
     assert len(model.oim.table) == 5532
 
 
+def test_options_of_other_models_are_ignored_and_mistyped_ones_refused(state_dict: dict[str, np.ndarray]) -> None:
+    with pytest.raises(InputError, match="Did you mean 'weight_by_score'"):
+        zoo.load_official("seqnet", state_dict, weigth_by_score=False)
+    with pytest.raises(InputError, match="is a list"):
+        zoo.load_official("seqnet", [1, 2])  # type: ignore[arg-type]
+
+
 def test_weights_of_something_else_are_refused(state_dict: dict[str, np.ndarray]) -> None:
     with pytest.raises(InputError, match="Is it of another model"):
         zoo.load_official("seqnet", {"conv1.weight": np.zeros(3)})
@@ -183,6 +190,9 @@ def test_unknown_names_are_answered_with_near_ones() -> None:
         zoo.create("SeqNet".lower() + "s", num_identities=1)
     with pytest.raises(InputError, match="Did you mean 'min_size'"):
         zoo.create("seqnet", num_identities=1, minsize=600)
+    with pytest.raises(InputError) as error:
+        zoo.create("seqnet", num_identities=1, min_size="big", roi_size=0, anchor_sizes=32)
+    assert len(error.value.faults) == 3
     with pytest.raises(InputError, match="not a ResNet"):
         zoo.create("seqnet", num_identities=1, backbone="vit_tiny_patch16_224")
     with pytest.raises(InputError, match="no backbone called"):

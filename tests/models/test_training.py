@@ -1,13 +1,16 @@
 """Training and prediction: what a run leaves, that it learns, and what stops it."""
 
+import dataclasses
 import json
 import math
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from accelerate.utils import set_seed
 
 import psbench
 import psbench_data
@@ -43,7 +46,7 @@ def test_run_says_what_it_is(run: Run, world: PersonSearchDataset) -> None:
     assert loaded.recipe == TINY
     assert (loaded.record.fingerprint, loaded.record.synthetic) == (world.fingerprint, True)
     assert loaded.record.steps == 8
-    assert loaded.record.versions["torch"] == torch.__version__.split("+")[0] or loaded.record.versions["torch"]
+    assert loaded.record.versions["torch"] == version("torch")
 
 
 def test_metrics_have_a_line_a_step(run: Run) -> None:
@@ -102,6 +105,28 @@ def test_true_boxes_reach_every_person(run: Run, world: PersonSearchDataset) -> 
     assert (detection.recall, detection.ap) == (1.0, 1.0)
 
 
+def test_schedule_and_clipping_reach_the_optimizer(world: PersonSearchDataset, tmp_path: Path) -> None:
+    changes = {
+        "schedule.epochs": 3,
+        "schedule.milestones": [2],
+        "schedule.warmup_epochs": 1,
+        "optimizer.weight_decay": 0,
+    }
+    recipe = TINY.override(changes | {"optimizer.clip_norm": 1e-9})
+    finished = train(recipe, world, tmp_path / "run", progress=False)
+    lines = [json.loads(line) for line in (finished.folder / "metrics.jsonl").read_text().splitlines()]
+    factor = learning_rate_factor(recipe.schedule, len(lines) // 3)
+    assert [line["lr"] for line in lines] == pytest.approx(
+        [recipe.optimizer.lr * factor(step) for step in range(len(lines))]
+    )
+    # With the gradient clipped to nothing, no weight moves.
+    torch.manual_seed(0)
+    set_seed(recipe.seed)
+    fresh = dict(psbench.zoo.create("seqnet", num_identities=6, **recipe.model_options).named_parameters())
+    for name, trained in finished.model().named_parameters():
+        torch.testing.assert_close(trained, fresh[name], rtol=0, atol=1e-6)
+
+
 def test_a_few_scenes_are_learnt_by_heart(world: PersonSearchDataset, tmp_path: Path) -> None:
     recipe = TINY.override({"schedule.epochs": 25, "schedule.milestones": [], "flip": 0, "batch_size": 4})
     lines = (train(recipe, world, tmp_path / "run", progress=False).folder / "metrics.jsonl").read_text().splitlines()
@@ -128,6 +153,45 @@ def test_missing_images_stop_before_training(world_root: Path, tmp_path: Path) -
     victim.unlink()
     with pytest.raises(InputError, match=victim.name):
         train(TINY, dataset, tmp_path / "run", progress=False)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_broken_images_stop_with_their_names(world_root: Path, tmp_path: Path, workers: int) -> None:
+    dataset = psbench_data.load("cuhk_sysu", root=shutil.copytree(world_root, tmp_path / "copy"))
+    for scene in dataset.split("train"):
+        scene.path.write_bytes(scene.path.read_bytes()[:300])
+    with pytest.raises(InputError) as error:
+        train(TINY.override({"workers": workers}), dataset, tmp_path / "run", progress=False)
+    assert len(error.value.faults) == TINY.batch_size
+    assert all("does not decode" in fault for fault in error.value.faults)
+    assert "Traceback" not in str(error.value)
+
+
+def test_pretrained_backbone_comes_from_a_file_or_is_asked_for(world: PersonSearchDataset, tmp_path: Path) -> None:
+    import timm
+    from safetensors.torch import save_file
+
+    source = timm.create_model("test_resnet", pretrained=False)
+    weights = {name: value for name, value in source.state_dict().items() if "fc." not in name}
+    save_file(weights, tmp_path / "backbone.safetensors")
+    torch.save(weights, tmp_path / "backbone.pth")
+    options = TINY.model_options
+    for name in ("backbone.safetensors", "backbone.pth"):
+        model = psbench.zoo.create("seqnet", num_identities=2, **options | {"pretrained": str(tmp_path / name)})
+        torch.testing.assert_close(model.backbone.conv1.state_dict(), source.conv1.state_dict())
+    (tmp_path / "bad.pth").write_bytes(b"not weights")
+    for path in ("bad.pth", "missing.pth"):
+        with pytest.raises(InputError, match="not the weights of this backbone"):
+            psbench.zoo.create("seqnet", num_identities=2, **options | {"pretrained": str(tmp_path / path)})
+
+
+def test_weights_that_cannot_be_fetched_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr("timm.create_model", refuse)
+    with pytest.raises(InputError, match=r"could not be fetched \(ConnectionError\).*from scratch"):
+        psbench.zoo.create("seqnet", num_identities=2, pretrained=True)
 
 
 def test_damaged_runs_are_refused(run: Run, tmp_path: Path) -> None:
@@ -162,7 +226,10 @@ def test_overrides_are_checked_all_at_once() -> None:
     changed = recipe.override({"optimizer.lr": "0.01", "model_options.backbone": "resnet18"})
     assert (changed.optimizer.lr, changed.model_options["backbone"]) == (0.01, "resnet18")
     assert changed.digest != recipe.digest
-    assert recipe.override({"workers": 0}).digest == recipe.digest
+    assert (changed.name, changed.expected) == ("seqnet-cuhk_sysu-changed", None)
+    assert recipe.override({"workers": 0}) == dataclasses.replace(recipe, workers=0)
+    recipe.model_options["backbone"] = "mine"
+    assert "backbone" not in recipe_for("seqnet-cuhk_sysu").model_options
     with pytest.raises(InputError) as error:
         recipe.override({"optimizer.learning_rate": 1, "epoch": 3})
     assert len(error.value.faults) == 2

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import pickle
+from pathlib import Path
 
 import timm
+import torch
 from timm.models import ResNet
 from torch import Tensor, nn
 
@@ -57,23 +60,51 @@ class Res5Head(nn.Module):
         return copy.deepcopy(self)
 
 
-def split_resnet(name: str, *, pretrained: bool = False) -> tuple[C4Backbone, Res5Head]:
+def split_resnet(name: str, *, pretrained: bool | str = False) -> tuple[C4Backbone, Res5Head]:
     """Build a timm ResNet and cut it after layer3.
 
     Args:
         name: a timm name such as `resnet50`, `resnet50.tv_in1k` (the weights that the papers start from), `resnet10t`.
-        pretrained: load timm's weights for that name.
+        pretrained: fetch timm's weights for that name, or the path of a file that holds them (.safetensors, .pth).
 
     Raises:
-        InputError: timm has no such model, or it is not a ResNet.
+        InputError: timm has no such model, it is not a ResNet, or the weights cannot be had.
     """
     if not timm.is_model(name):
         close = ", ".join(timm.list_models(f"*{name.split('.')[0]}*")[:5]) or "see timm.list_models('*resnet*')"
         raise InputError(f"timm has no backbone called {name!r}. Near names: {close}.")
-    resnet = timm.create_model(name, pretrained=pretrained, num_classes=0)
+    try:
+        resnet = timm.create_model(name, pretrained=pretrained is True, num_classes=0)
+    # What a failed download raises depends on the transport beneath the hub's client.
+    except Exception as error:
+        if pretrained is not True:
+            raise
+        raise InputError(
+            f"the pretrained weights of {name} could not be fetched ({type(error).__name__}). Connect, or give a file "
+            "that holds them (option pretrained: its path), or train from scratch (pretrained and freeze_stem: false)."
+        ) from error
     if not isinstance(resnet, ResNet):
         raise InputError(
             f"backbone {name!r} is not a ResNet; a C4 backbone needs one, for example resnet50 or resnet18."
         )
+    if isinstance(pretrained, str):
+        _load(resnet, Path(pretrained))
     c4, c5 = (int(str(stage["num_chs"])) for stage in resnet.feature_info[-2:])
     return C4Backbone(resnet, c4), Res5Head(resnet.get_submodule("layer4"), (c4, c5))
+
+
+def _load(resnet: ResNet, path: Path) -> None:
+    """Read weights in timm's or torchvision's names; the classifier's are left out."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            weights = load_file(path)
+        else:
+            weights = torch.load(path, map_location="cpu", weights_only=True)
+        resnet.load_state_dict({name: value for name, value in weights.items() if not name.startswith("fc.")})
+    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: not the weights of this backbone ({error}). Give timm's or torchvision's file."
+        ) from error

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as checked_dataclass
 from torch import Tensor
 from torchvision.models.detection._utils import BalancedPositiveNegativeSampler, BoxCoder, Matcher
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -13,11 +16,13 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import boxes as box_ops
 
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 ImageSize = tuple[int, int]
 """Height and width, pixels."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class DetectorOptions:
     """Options of the two-stage systems; the defaults are SeqNet's on CUHK-SYSU and PRW.
 
@@ -36,20 +41,20 @@ class DetectorOptions:
         detections_per_image: most detections kept.
     """
 
-    min_size: int = 900
-    max_size: int = 1500
-    anchor_sizes: tuple[int, ...] = (32, 64, 128, 256, 512)
-    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
-    rpn_pre_nms_top_n_train: int = 12000
-    rpn_pre_nms_top_n_test: int = 6000
-    rpn_post_nms_top_n_train: int = 2000
-    rpn_post_nms_top_n_test: int = 300
-    rpn_batch_size_per_image: int = 256
-    roi_size: int = 14
-    roi_batch_size_per_image: int = 128
-    score_thresh_test: float = 0.5
-    nms_thresh_test: float = 0.4
-    detections_per_image: int = 300
+    min_size: Positive = 900
+    max_size: Positive = 1500
+    anchor_sizes: Annotated[tuple[Positive, ...], Field(min_length=1)] = (32, 64, 128, 256, 512)
+    anchor_ratios: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (0.5, 1.0, 2.0)
+    rpn_pre_nms_top_n_train: Positive = 12000
+    rpn_pre_nms_top_n_test: Positive = 6000
+    rpn_post_nms_top_n_train: Positive = 2000
+    rpn_post_nms_top_n_test: Positive = 300
+    rpn_batch_size_per_image: Positive = 256
+    roi_size: Positive = 14
+    roi_batch_size_per_image: Positive = 128
+    score_thresh_test: Share = 0.5
+    nms_thresh_test: Share = 0.4
+    detections_per_image: Positive = 300
 
 
 def make_transform(options: DetectorOptions) -> GeneralizedRCNNTransform:
@@ -95,18 +100,17 @@ class SampledRoIs:
 BOX_CODER = BoxCoder(weights=(10.0, 10.0, 5.0, 5.0))
 
 
-def sample_rois(
-    proposals: list[Tensor], targets: list[dict[str, Tensor]], options: DetectorOptions, *, background_iou: float = 0.5
-) -> SampledRoIs:
+def sample_rois(proposals: list[Tensor], targets: list[dict[str, Tensor]], options: DetectorOptions) -> SampledRoIs:
     """Choose the RoIs that a head learns from: at most half people, the true boxes among the candidates.
+
+    An RoI is a person if its IoU with one is at least 0.5, and background otherwise.
 
     Args:
         proposals: (r, 4) an image.
         targets: `boxes` (n, 4) and `person_ids` (n,) an image.
         options: gives roi_batch_size_per_image.
-        background_iou: RoIs below this IoU with every person are background; from here to 0.5 they are ignored.
     """
-    matcher = Matcher(0.5, background_iou, allow_low_quality_matches=False)
+    matcher = Matcher(0.5, 0.5, allow_low_quality_matches=False)
     sampler = BalancedPositiveNegativeSampler(options.roi_batch_size_per_image, 0.5)
     boxes, matches, labels = [], [], []
     for image_proposals, target in zip(proposals, targets, strict=True):
@@ -115,8 +119,7 @@ def sample_rois(
             match = matcher(box_ops.box_iou(target["boxes"], candidates))
         else:
             match = torch.full((len(candidates),), Matcher.BELOW_LOW_THRESHOLD, device=candidates.device)
-        # The sampler's labels: 1 person, 0 background, -1 ignored.
-        label = (match >= 0).long() - (match == Matcher.BETWEEN_THRESHOLDS).long()
+        label = (match >= 0).long()
         positive, negative = sampler([label])
         chosen = torch.where(positive[0] | negative[0])[0]
         boxes.append(candidates[chosen])

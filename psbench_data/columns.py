@@ -1,0 +1,43 @@
+"""Arrow columns as numpy arrays, and back: flat lists of vectors, and lists of them a row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def flat_values(table: pa.Table, name: str) -> np.ndarray:
+    """Every number of a column, however deep its lists, in order. Nulls among the numbers become NaN."""
+    values = one_chunk(table, name)
+    while values.type.num_fields:
+        values = values.flatten()
+    return values.to_numpy(zero_copy_only=values.null_count == 0)
+
+
+def list_offsets(table: pa.Table, name: str) -> np.ndarray:
+    """(rows + 1,) int64: where each row's list begins and ends in the flattened column."""
+    return one_chunk(table, name).offsets.to_numpy().astype(np.int64)
+
+
+def one_chunk(table: pa.Table, name: str) -> pa.Array:
+    """A column of a table that `combine_chunks` was called on."""
+    column = table.column(name)
+    return column.chunk(0) if column.num_chunks else column.combine_chunks()
+
+
+def vectors(array: np.ndarray) -> pa.Array:
+    """(n, d) numbers as n vectors of fixed length."""
+    import pyarrow as pa
+
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(array).ravel()), array.shape[1])
+
+
+def lists(offsets: np.ndarray, values: pa.Array | np.ndarray) -> pa.Array:
+    """One list a row: row i is `values[offsets[i]:offsets[i + 1]]`."""
+    import pyarrow as pa
+
+    return pa.LargeListArray.from_arrays(pa.array(np.asarray(offsets, np.int64)), values)
