@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 import psbench
 from psbench import CBGM, InputError, Predictions
 from psbench.evaluation.baselines import with_random_embeddings
-from psbench_data import PersonSearchDataset, Scenes
-from psbench_data.scenes import scenes_table
+from psbench_data import PersonSearchDataset
 from tests.judging import oracle
 
 Arrays = dict[str, np.ndarray]
@@ -82,23 +81,6 @@ def test_search_equals_the_original_evaluator(
             assert result.top(k) == pytest.approx(expected[f"top{k}"], abs=EXACT)
 
 
-@pytest.mark.parametrize("labeled_only", [False, True])
-@pytest.mark.parametrize("threshold", [0.01, 0.5])
-def test_detection_equals_the_original_evaluator(
-    golden: PersonSearchDataset,
-    golden_predictions: Predictions,
-    golden_expected: dict,
-    threshold: float,
-    labeled_only: bool,
-) -> None:
-    expected = golden_expected["detection"][f"thresh={threshold},labeled_only={labeled_only}"]
-    result = psbench.evaluate_detection(
-        golden_predictions, golden.split("test"), det_threshold=threshold, labeled_only=labeled_only
-    )
-    assert result.recall == pytest.approx(expected["recall"], abs=EXACT)
-    assert result.ap == pytest.approx(expected["ap"], abs=EXACT)
-
-
 @pytest.mark.parametrize(
     ("key", "protocol", "cbgm"),
     [
@@ -146,25 +128,11 @@ def test_context_matching_without_context_says_what_is_missing(
         psbench.evaluate(_detections(golden_arrays), golden.protocol("gallery-50"), preset="seqnets")
 
 
-def test_detection_rounds_the_overlap_as_the_original_does() -> None:
-    """This IoU is 1.4e-8 under one half, and one half in the float32 that the original keeps it in."""
-    table = scenes_table(["a.jpg"], ["a.jpg"], [np.array([[0, 0, 5999, 5999]])], [np.array([0])])
-    found = Predictions.from_arrays(
-        ["a.jpg"], counts=[1], boxes=[[0, 0, 3000, 5998]], scores=[1], embeddings=[[1]], query_embeddings=[[1]]
-    )
-    assert psbench.evaluate_detection(found, Scenes(table, Path())).recall == 1
-
-
 def test_drawn_data_marks_every_evaluation(world: PersonSearchDataset) -> None:
     """Also of predictions that were made elsewhere and say nothing of where."""
     result = psbench.evaluate(_random_predictions(world, 0, 4, 4), world.protocol("gallery-50"))
     assert result.synthetic
     assert json.loads(result.to_json())["synthetic"] is True
-
-
-def test_detection_of_true_boxes_is_perfect(golden: PersonSearchDataset, golden_arrays: Arrays) -> None:
-    result = psbench.evaluate_detection(_true_boxes(golden_arrays), golden.split("test"))
-    assert (result.recall, result.ap) == (1.0, 1.0)
 
 
 def test_evaluation_carries_the_detection(
