@@ -59,8 +59,7 @@ class PersonSearchDataset:
         self._splits = self._open_scenes()
 
     def __repr__(self) -> str:
-        sizes = ", ".join(f"{split} {len(scenes)} scenes" for split, scenes in self._splits.items())
-        return f"PersonSearchDataset({self.name} at {self.root}: {sizes}; {self.origin})"
+        return f"PersonSearchDataset({self.name} at {self.root}: {self.origin})"
 
     @property
     def title(self) -> str:
