@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from psbench.zoo.interface import ZooModel
-from psbench.zoo.seqnet import SeqNet, SeqNetOptions
+from psbench.zoo import ZooModel, create
+from psbench.zoo.seqnet import SeqNetOptions
 from psbench_data import InputError
 from psbench_data.errors import near_names
 
@@ -78,7 +78,7 @@ def load_official(name: str, state_dict: Mapping[str, Any], **overrides: Any) ->
         "oim_queue_size": len(queue),
         **{key: value for key, value in overrides.items() if key in known},
     }
-    model = SeqNet(len(table), SeqNetOptions(**options))
+    model = create(name, num_identities=len(table), **options)
     expected: dict[str, Tensor] = model.state_dict()
     faults = [f"{name}: the checkpoint has no weights for {key!r}." for key in expected.keys() - weights.keys()]
     faults += [
