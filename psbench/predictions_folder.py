@@ -1,10 +1,12 @@
 """Predictions on disk: Parquet shards and a manifest. Plain data, readable without psbench, never executed.
 
-manifest.json          schema version, method, dataset, fingerprint, and each shard's rows and SHA-256
+manifest.json          schema_version (1), method, dataset, fingerprint, synthetic, embedding_dim (D), and the shards:
+                       scenes (a list), queries, context (or null); each has file, rows, sha256
 scenes-00000.parquet   one row a scene: scene string, boxes list<float[4]>, scores list<float>,
-                           embeddings list<float[D]>
+                       embeddings list<float[D]>
 queries.parquet        one row a query: scene string or null, box float[4] or null, embedding float[D]
-    context.parquet        optional, for CBGM, one row a query: the detections of its scene, its own box first
+context.parquet        optional, for CBGM, one row a query: boxes, scores and embeddings as in a scene, the detections
+                       of the query's scene, its own box first
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from psbench.predictions import Predictions, QueryContext
+from psbench.validation import file_error
 from psbench_data import InputError
 from psbench_data.atomic import new_folder
 from psbench_data.columns import flat_values, lists, vectors
@@ -147,10 +150,7 @@ def _read_manifest(folder: Path) -> Manifest:
     try:
         return Manifest.model_validate(written)
     except ValidationError as error:
-        raise InputError(
-            f"{path}: {'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}. Write the folder again."
-            for fault in error.errors()
-        ) from None
+        raise file_error(path, error, "Write the folder again.") from None
 
 
 def _file_faults(folder: Path, shard: Shard) -> list[str]:
@@ -244,16 +244,15 @@ def _query_schema(dim: int) -> pa.Schema:
 def _scenes_to_table(predictions: Predictions, start: int, stop: int) -> pa.Table:
     import pyarrow as pa
 
-    lists = _detection_lists(predictions, start, stop)
-    schema = _detection_schema(predictions.embeddings.shape[1], named=True)
-    return pa.Table.from_arrays([pa.array(predictions.scene_names[start:stop], pa.string()), *lists], schema=schema)
+    columns = [pa.array(predictions.scene_names[start:stop], pa.string()), *_detection_lists(predictions, start, stop)]
+    return pa.Table.from_arrays(columns, schema=_detection_schema(predictions.embeddings.shape[1], named=True))
 
 
 def _context_to_table(context: QueryContext) -> pa.Table:
     import pyarrow as pa
 
-    lists = _detection_lists(context, 0, len(context.offsets) - 1)
-    return pa.Table.from_arrays(lists, schema=_detection_schema(context.embeddings.shape[1], named=False))
+    columns = _detection_lists(context, 0, len(context.offsets) - 1)
+    return pa.Table.from_arrays(columns, schema=_detection_schema(context.embeddings.shape[1], named=False))
 
 
 def _detection_lists(columns: Predictions | QueryContext, start: int, stop: int) -> list[pa.Array]:

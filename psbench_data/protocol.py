@@ -124,10 +124,13 @@ class Protocol:
     def __repr__(self) -> str:
         return f"Protocol({self.dataset}/{self.name} v{self.version}: {len(self.queries)} queries)"
 
+    def entries(self, query: int) -> np.ndarray:
+        """(n,) int32: the scenes listed for a query, in official order, repeats kept."""
+        return self.gallery_scenes[self.gallery_offsets[query] : self.gallery_offsets[query + 1]]
+
     def gallery(self, query: int) -> np.ndarray:
         """(n,) int32: the scenes searched for a query, each once, in the order in which they are first listed."""
-        start, end = self.gallery_offsets[query], self.gallery_offsets[query + 1]
-        listed = self.gallery_scenes[start:end]
+        listed = self.entries(query)
         return listed[np.sort(np.unique(listed, return_index=True)[1])]
 
     @cached_property
@@ -146,10 +149,9 @@ class Protocol:
         found = np.zeros(len(self.truth_entries), bool)
         for q in range(len(self.queries)):
             rows = slice(self.truth_offsets[q], self.truth_offsets[q + 1])
-            listed = self.gallery_scenes[self.gallery_offsets[q] : self.gallery_offsets[q + 1]]
-            entries = self.truth_entries[rows]
-            # Entries with a person come first in the official lists, so looking back from the entries is cheap.
-            found[rows] = [listed[e] not in listed[:e] for e in entries]
+            listed = self.entries(q)
+            # Entries with a person come first in the official lists, so looking back from them is cheap.
+            found[rows] = [listed[e] not in listed[:e] for e in self.truth_entries[rows]]
         return found
 
     @cached_property

@@ -34,7 +34,10 @@ def test_data_layer_imports_nothing_above_it(path: Path) -> None:
 
 
 JUDGING = [
-    *(ROOT / "psbench" / name for name in ("__init__.py", "predictions.py", "predictions_folder.py", "doctor.py")),
+    *(
+        ROOT / "psbench" / name
+        for name in ("__init__.py", "predictions.py", "predictions_folder.py", "validation.py", "doctor.py")
+    ),
     *(path for sub in ("evaluation", "reporting") for path in sorted((ROOT / "psbench" / sub).rglob("*.py"))),
 ]
 

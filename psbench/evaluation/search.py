@@ -78,7 +78,7 @@ class Search:
     def searched(self, query: int) -> np.ndarray:
         """(N,) bool: the detections in a query's gallery."""
         scenes = np.zeros(len(self.protocol.scenes), bool)
-        scenes[self.protocol.gallery(query)] = True
+        scenes[self.protocol.entries(query)] = True
         return scenes[self._scene_of_detection]
 
     def right(self, query: int, similarities: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from psbench.validation import value_error
 from psbench_data.errors import InputError, near_names
 
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -134,10 +135,7 @@ class Recipe:
         try:
             return TypeAdapter(Recipe).validate_python(dict(values))
         except ValidationError as error:
-            raise InputError(
-                f"{source}: {'.'.join(map(str, fault['loc']))} is {fault['input']!r}: {fault['msg']}."
-                for fault in error.errors()
-            ) from None
+            raise value_error(f"{source}:", error) from None
 
     @property
     def digest(self) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from psbench.training.recipe import Recipe
+from psbench.validation import file_error
 from psbench_data import InputError
 
 if TYPE_CHECKING:
@@ -73,10 +74,7 @@ class Run:
         try:
             return Run(Path(folder), RunRecord.model_validate_json(path.read_bytes()))
         except ValidationError as error:
-            raise InputError(
-                f"{path}: {'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}. Train again."
-                for fault in error.errors()
-            ) from None
+            raise file_error(path, error, "Train again.") from None
 
     def model(self) -> ZooModel:
         """The trained model, in evaluation mode, on the CPU.

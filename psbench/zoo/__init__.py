@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from psbench.validation import value_error
 from psbench.zoo.interface import Detections, PersonSearcher, ZooModel
 from psbench_data.errors import InputError, near_names
 
@@ -61,10 +62,7 @@ def create(name: str, *, num_identities: int, **options: Any) -> ZooModel:
     try:
         return model(num_identities, options_type(**options))
     except ValidationError as error:
-        raise InputError(
-            f"{name}: option {'.'.join(map(str, fault['loc']))} is {fault['input']!r}: {fault['msg']}."
-            for fault in error.errors()
-        ) from None
+        raise value_error(f"{name}: option", error) from None
 
 
 def load_official(name: str, state_dict: Mapping[str, Any], **overrides: Any) -> ZooModel:

@@ -1,0 +1,29 @@
+"""What pydantic finds, as the sentences of an InputError."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from psbench_data import InputError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+
+def file_error(path: Path, error: ValidationError, remedy: str) -> InputError:
+    """For a file that does not hold what it should: one sentence a field, ending with what to do."""
+    return InputError(
+        f"{path}: {_place(fault['loc']) or 'the file'}: {fault['msg']}. {remedy}" for fault in error.errors()
+    )
+
+
+def value_error(where: str, error: ValidationError) -> InputError:
+    """For values that were given: one sentence a value, which it repeats."""
+    return InputError(
+        f"{where} {_place(fault['loc'])} is {fault['input']!r}: {fault['msg']}." for fault in error.errors()
+    )
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, loc))
