@@ -22,6 +22,7 @@ import numpy as np
 
 from psbench_data import matlab
 from psbench_data.errors import InputError
+from psbench_data.faults import RowFaults
 from psbench_data.protocol import protocol_table
 from psbench_data.scenes import UNLABELED, Scenes, scenes_table
 from psbench_data.sources.layouts import require_root
@@ -154,7 +155,7 @@ class CuhkSysu:
         """Each scene's boxes (n, 4), int64, x y w h as on disk; boxes without area are dropped."""
         path = self.root / "annotation/Images.mat"
         scenes: dict[str, np.ndarray] = {}
-        with _Faults(path) as faults:
+        with RowFaults(path) as faults:
             for i, image in enumerate(matlab.read_variable(path, "Img")):
                 with faults.row(i):
                     name = _scene_name(image["imname"])
@@ -168,7 +169,7 @@ class CuhkSysu:
     def _pool(self, boxes: dict[str, np.ndarray]) -> list[str]:
         path = self.root / "annotation/pool.mat"
         pool: dict[str, None] = {}
-        with _Faults(path) as faults:
+        with RowFaults(path) as faults:
             for i, cell in enumerate(matlab.read_variable(path, "pool")):
                 with faults.row(i):
                     name = _scene_name(cell)
@@ -182,7 +183,7 @@ class CuhkSysu:
     def _train_rows(self) -> list[tuple[str, list[_Entry]]]:
         path = self.root / SPLITS / "Train.mat"
         rows: list[tuple[str, list[_Entry]]] = []
-        with _Faults(path) as faults:
+        with RowFaults(path) as faults:
             for i, cell in enumerate(matlab.read_variable(path, "Train")):
                 with faults.row(i):
                     person = matlab.struct(cell)
@@ -192,7 +193,7 @@ class CuhkSysu:
 
     def _search_rows(self, path: Path) -> list[_SearchRow]:
         rows: list[_SearchRow] = []
-        with _Faults(path) as faults:
+        with RowFaults(path) as faults:
             for i, row in enumerate(matlab.read_variable(path, path.stem)):
                 with faults.row(i):
                     query = matlab.struct(row["Query"])
@@ -222,43 +223,6 @@ class CuhkSysu:
             person_ids=[identities[name] for name in names],
         )
         return table, [label for label, _ in people]
-
-
-class _Faults:
-    """Collects the faults of a file's rows and raises them together."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._found: list[str] = []
-
-    def __enter__(self) -> _Faults:
-        return self
-
-    def __exit__(self, kind: Any, *_: object) -> None:
-        if kind is None and self._found:
-            raise InputError(self._found)
-
-    def row(self, i: int) -> _Row:
-        return _Row(self, i)
-
-    def add(self, row: int, why: str) -> None:
-        again = "Copy the file again from the dataset's archive."
-        self._found.append(f"{self._path}: row {row}: {why}. {again}")
-
-
-@dataclass
-class _Row:
-    faults: _Faults
-    number: int
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, error: Any, _: object) -> bool:
-        # What numpy and scipy objects raise when a field is missing or has another shape.
-        if isinstance(error, ValueError | TypeError | KeyError | IndexError):
-            self.faults.add(self.number, str(error))
-            return True
-        return False
 
 
 def _entry(struct: Any) -> _Entry:
