@@ -20,10 +20,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from psbench.predictions import Predictions, QueryContext
-from psbench.validation import file_error
 from psbench_data import InputError
 from psbench_data.atomic import new_folder
 from psbench_data.columns import flat_values, lists, vectors
+from psbench_data.validation import file_error
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from psbench.validation import value_error
 from psbench_data.errors import InputError, near_names
+from psbench_data.validation import value_error
 
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 

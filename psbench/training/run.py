@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from psbench.training.recipe import Recipe
-from psbench.validation import file_error
 from psbench_data import InputError
+from psbench_data.validation import file_error
 
 if TYPE_CHECKING:
     from psbench.zoo import ZooModel

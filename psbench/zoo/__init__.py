@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from psbench.validation import value_error
 from psbench.zoo.interface import Detections, PersonSearcher, ZooModel
 from psbench_data.errors import InputError, near_names
+from psbench_data.validation import value_error
 
 __all__ = ["Detections", "PersonSearcher", "ZooModel", "available", "create", "load_official"]
 

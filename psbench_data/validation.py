@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from psbench_data import InputError
+from psbench_data.errors import InputError
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
