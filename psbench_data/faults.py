@@ -11,6 +11,10 @@ from psbench_data.errors import InputError
 COPY_AGAIN = "Copy the file again from the dataset's archive."
 
 
+_EXPECTED = (ValueError, TypeError, KeyError, IndexError, OverflowError)
+"""What numbers, numpy and scipy raise where a field is missing or is something else."""
+
+
 class RowFaults:
     """Raises, when its block ends, one InputError with the faults of all rows.
 
@@ -53,8 +57,7 @@ class _Row:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: Any, error: Any, _: object) -> bool:
-        # What numpy and scipy objects raise when a field is missing or has another shape.
-        if isinstance(error, ValueError | TypeError | KeyError | IndexError) and not isinstance(error, InputError):
+        if isinstance(error, _EXPECTED) and not isinstance(error, InputError):
             self.faults.add(self.where, str(error))
             return True
         return False

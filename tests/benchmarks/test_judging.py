@@ -1,8 +1,4 @@
-"""Speed of opening data and of judging; `make bench`. Compare within one run: these figures depend on the machine."""
-
-import subprocess
-import sys
-from pathlib import Path
+"""Speed of judging; `make bench`. Compare within one run: these figures depend on the machine."""
 
 import numpy as np
 import pytest
@@ -13,7 +9,7 @@ import psbench_data
 from psbench import Predictions
 from psbench_data import PersonSearchDataset
 from psbench_data.synthetic.cuhk_sysu import write_cuhk_sysu
-from psbench_data.synthetic.world import WorldSpec
+from psbench_data.synthetic.spec import WorldSpec
 from tests.judging import oracle
 
 pytestmark = pytest.mark.bench
@@ -37,28 +33,6 @@ def predictions(dataset: PersonSearchDataset) -> Predictions:
         scores=np.ones(len(test.boxes)),
         embeddings=rng.standard_normal((len(test.boxes), 256)),
         query_embeddings=rng.standard_normal((SPEC.test_identities, 256)),
-    )
-
-
-@pytest.mark.parametrize("module", ["numpy", "psbench_data", "psbench"])
-def test_import(benchmark: BenchmarkFixture, module: str) -> None:
-    benchmark.pedantic(subprocess.run, ([sys.executable, "-c", f"import {module}"],), {"check": True}, rounds=5)
-
-
-def test_open_cached(benchmark: BenchmarkFixture, dataset: PersonSearchDataset) -> None:
-    benchmark(lambda: psbench_data.load("cuhk_sysu", root=dataset.root).protocol("gallery-1000"))
-
-
-def test_open_parsing(
-    benchmark: BenchmarkFixture, dataset: PersonSearchDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fresh = iter(range(1000))
-
-    def forget() -> None:
-        monkeypatch.setenv("PSBENCH_CACHE", str(tmp_path / str(next(fresh))))
-
-    benchmark.pedantic(
-        lambda: psbench_data.load("cuhk_sysu", root=dataset.root).protocol("gallery-1000"), setup=forget, rounds=3
     )
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from psbench_data.errors import InputError
+from psbench_data.matlab.arrays import decode
+from psbench_data.matlab.mat5 import DamageError, LayoutError
+from psbench_data.matlab.stream import find_variable, missing, unreadable
 
 
 def read_variable(path: Path, variable: str) -> np.ndarray:
@@ -16,9 +20,27 @@ def read_variable(path: Path, variable: str) -> np.ndarray:
     Raises:
         InputError: the file is damaged, of another kind, or holds another variable.
     """
+    return np.ravel(read_any(path, (variable,)))
+
+
+def read_any(path: Path, names: Sequence[str]) -> np.ndarray:
+    """The first of the variables that a MATLAB 5 file has, as `scipy.io.loadmat` gives it.
+
+    Raises:
+        InputError: the file is damaged, of another kind, or has none of them.
+    """
+    try:
+        return decode(find_variable(path, *names).content())
+    except (DamageError, UnicodeDecodeError) as error:
+        raise unreadable(path, error) from error
+    except LayoutError:
+        return _by_scipy(path, names)
+
+
+def _by_scipy(path: Path, names: Sequence[str]) -> np.ndarray:
+    """For big-endian files and those of version 4; and it knows what other files are."""
     from scipy.io import loadmat
 
-    again = "Copy the file again from the dataset's archive (a download may have been cut off)."
     try:
         content = loadmat(path)
     except NotImplementedError:
@@ -29,14 +51,11 @@ def read_variable(path: Path, variable: str) -> np.ndarray:
     # loadmat meets a damaged file with whatever the first impossible byte leads to (TypeError, IndexError,
     # zlib.error, MemoryError, ...), so nothing narrower would do.
     except Exception as error:
-        size = path.stat().st_size if path.is_file() else 0
-        raise InputError(
-            f"{path}: not a readable MATLAB 5 file ({size:,} bytes; {type(error).__name__}: {error}). {again}"
-        ) from error
-    if variable not in content:
-        found = ", ".join(sorted(k for k in content if not k.startswith("__"))) or "nothing"
-        raise InputError(f"{path}: expected the variable {variable!r}, found {found}. {again}")
-    return np.ravel(content[variable])
+        raise unreadable(path, f"{type(error).__name__}: {error}") from error
+    for name in names:
+        if name in content:
+            return content[name]
+    raise missing(path, names, content)
 
 
 def struct(value: Any) -> np.void:
