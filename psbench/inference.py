@@ -82,7 +82,7 @@ def predict(
         context=_columns(around) if context else None,
         method=method,
         dataset=dataset.name,
-        fingerprint=dataset.fingerprint,
+        fingerprint=test.fingerprint,
         synthetic=dataset.synthetic,
     )
 

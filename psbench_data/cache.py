@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
+import time
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,8 +23,10 @@ from psbench_data.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT = 1
+FORMAT = 2
 """Grows when a reader or a table layout changes, so that tables of older versions are not used."""
+
+_SETTLED_NS = 2_000_000_000
 
 
 def cache_folder() -> Path:
@@ -35,19 +39,55 @@ def cache_folder() -> Path:
 def files_digest(reader: str, files: Iterable[Path]) -> str:
     """SHA-256 over what a cached table depends on: its reader, and the names and contents of annotation files.
 
+    Contents are read once: the digest is remembered under the files' sizes and times of change, so that opening a
+    dataset again costs one `stat` a file.
+
+    Args:
+        reader: which reader, with the settings that its tables depend on.
+        files: the annotation files; a folder stands for the files in it.
+
     Raises:
         InputError: a file is missing.
     """
-    files = list(files)
-    if missing := [file for file in files if not file.is_file()]:
-        raise InputError(
-            f"{file}: this annotation file is not there. Copy it again from the dataset's archive." for file in missing
-        )
-    sha = hashlib.sha256(f"format {FORMAT} of {reader}\n".encode())
+    found: list[tuple[Path, list[tuple[str, os.stat_result]]]] = []
+    missing = []
     for file in files:
-        with file.open("rb") as stream:
-            sha.update(f"{file.name}:{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+        try:
+            found.append((file, _stats(file)))
+        except OSError:
+            missing.append(f"{file}: this annotation file is not there. Copy it again from the dataset's archive.")
+    if missing:
+        raise InputError(missing)
+    # ctime too: it also moves when somebody copies a file over another one and keeps its times.
+    state = [
+        (str(file.absolute()), name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino)
+        for file, stats in found
+        for name, s in stats
+    ]
+    known_as = hashlib.sha256(repr((FORMAT, reader, state)).encode()).hexdigest()
+    memo = cache_folder() / "digests" / known_as[:2] / known_as
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if re.fullmatch("[0-9a-f]{64}", digest := memo.read_text("ascii")):
+            return digest
+    sha = hashlib.sha256(f"format {FORMAT} of {reader}\n".encode())
+    for file, stats in found:
+        for name, _ in stats:
+            with (file / name).open("rb") as stream:
+                sha.update(f"{file.name}/{name}:{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+    newest = max((max(s.st_mtime_ns, s.st_ctime_ns) for _, stats in found for _, s in stats), default=0)
+    # A file written just now could be written once more within the clock's resolution.
+    if time.time_ns() - newest > _SETTLED_NS:
+        with contextlib.suppress(OSError), new_file(memo) as partial:
+            partial.write_text(sha.hexdigest(), "ascii")
     return sha.hexdigest()
+
+
+def _stats(path: Path) -> list[tuple[str, os.stat_result]]:
+    """Of a file, under no name; of the files of a folder, by name."""
+    if not path.is_dir():
+        return [("", path.stat())]
+    with os.scandir(path) as entries:
+        return sorted((entry.name, entry.stat()) for entry in entries if entry.is_file())
 
 
 def cached_table(key: str, name: str, build: Callable[[], pa.Table]) -> pa.Table:

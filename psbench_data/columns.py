@@ -15,12 +15,23 @@ def flat_values(table: pa.Table, name: str) -> np.ndarray:
     values = one_chunk(table, name)
     while values.type.num_fields:
         values = values.flatten()
-    return values.to_numpy(zero_copy_only=values.null_count == 0)
+    return _numbers(values)
 
 
 def list_offsets(table: pa.Table, name: str) -> np.ndarray:
     """(rows + 1,) int64: where each row's list begins and ends in the flattened column."""
-    return one_chunk(table, name).offsets.to_numpy().astype(np.int64)
+    return _numbers(one_chunk(table, name).offsets).astype(np.int64)
+
+
+def _numbers(values: pa.Array) -> np.ndarray:
+    if values.null_count:
+        return values.to_numpy(zero_copy_only=False)
+    # pyarrow's to_numpy imports pandas, which takes longer than opening a dataset.
+    dtype = np.dtype({"float": "float32", "double": "float64"}.get(str(values.type), str(values.type)))
+    buffer = values.buffers()[1]
+    if buffer is None or not len(values):
+        return np.zeros(0, dtype)
+    return np.frombuffer(buffer, dtype, len(values), values.offset * dtype.itemsize)
 
 
 def one_chunk(table: pa.Table, name: str) -> pa.Array:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cached_property, partial
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
-from typing import Protocol as Interface
 
 import numpy as np
 
@@ -16,32 +14,15 @@ from psbench_data.errors import InputError, near_names
 from psbench_data.protocol import Protocol
 from psbench_data.scenes import UNLABELED, Scenes
 from psbench_data.sources.layouts import LAYOUTS
+from psbench_data.sources.source import Source, Split
 
 if TYPE_CHECKING:
+    import datasets
     import pandas as pd
     import pyarrow as pa
 
 SYNTHETIC_MARKER = "synthetic.json"
 """The file by which a tree written by `psbench-data synthesize` says that it is one."""
-
-
-class Source(Interface):
-    """What a reader of one official format offers."""
-
-    name: str
-    root: Path
-
-    def protocols(self) -> dict[str, int]:
-        """The names of the protocols that the tree has the files for, with their versions."""
-
-    def annotation_files(self, protocol: str | None = None) -> list[Path]:
-        """The files that the scenes, or a protocol, are parsed from."""
-
-    def scenes(self) -> dict[str, tuple[pa.Table, list[str]]]:
-        """Per split: the table of scenes and the raw identity labels."""
-
-    def protocol(self, name: str, test: Scenes) -> pa.Table:
-        """The table of a protocol."""
 
 
 class PersonSearchDataset:
@@ -50,13 +31,17 @@ class PersonSearchDataset:
     Attributes:
         name: the dataset's name, for example `cuhk_sysu`.
         root: its folder.
+        fingerprint: SHA-256 of the fingerprints of both splits, see `Scenes.fingerprint`.
     """
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self.name = source.name
         self.root = source.root
+        self._digest = files_digest(f"{source.name} {source.settings}", source.scene_files())
         self._splits = self._open_scenes()
+        prints = [scenes.fingerprint for scenes in self._splits.values()]
+        self.fingerprint = hashlib.sha256("/".join([self.name, *prints]).encode()).hexdigest()
 
     def __repr__(self) -> str:
         return f"PersonSearchDataset({self.name} at {self.root}: {self.origin})"
@@ -68,27 +53,18 @@ class PersonSearchDataset:
 
     @property
     def protocols(self) -> tuple[str, ...]:
-        """The names that `protocol` takes: those whose files are there."""
+        """The names that `protocol` takes: those whose files are there. (`coco` also takes other gallery sizes.)"""
         return tuple(self._source.protocols())
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 of the parsed scenes: names, boxes, identities and cameras of both splits.
-
-        Two copies of a dataset have the same fingerprint wherever they lie and however their files were saved.
-        """
-        sha = hashlib.sha256(self.name.encode())
-        for split, scenes in self._splits.items():
-            sha.update(f"\0{split}\0".encode())
-            sha.update("\0".join(scenes.names).encode())
-            for column in (scenes.camera_ids, scenes.offsets, scenes.boxes, scenes.person_ids):
-                sha.update(np.ascontiguousarray(column).tobytes())
-        return sha.hexdigest()
 
     @property
     def synthetic(self) -> bool:
         """Whether the tree was written by `psbench-data synthesize`: numbers on it say nothing about the real data."""
         return (self.root / SYNTHETIC_MARKER).is_file()
+
+    @property
+    def restricted(self) -> bool:
+        """Whether the data's terms forbid passing it on, see `psbench-data terms`."""
+        return self._source.restricted and not self.synthetic
 
     @property
     def origin(self) -> str:
@@ -112,10 +88,11 @@ class PersonSearchDataset:
         Raises:
             InputError: the name is unknown or the protocol's file has faults.
         """
-        versions = self._source.protocols()
-        if name not in versions:
-            raise InputError(f"{self.root}: {self.name} has no protocol {name!r} here. {near_names(name, versions)}")
-        key = files_digest(self.name, self._source.annotation_files(name))
+        version = self._source.protocol_version(name)
+        if version is None:
+            known = near_names(name, self.protocols)
+            raise InputError(f"{self.root}: {self.name} has no protocol {name!r} here. {known}")
+        key = files_digest(f"{self._digest} {name} v{version}", self._source.protocol_files(name))
         test = self.split("test")
         table = cached_table(key, name, lambda: self._source.protocol(name, test))
         return Protocol(
@@ -123,9 +100,8 @@ class PersonSearchDataset:
             table,
             test,
             dataset=self.name,
-            fingerprint=self.fingerprint,
             synthetic=self.synthetic,
-            version=versions[name],
+            version=version,
         )
 
     def summary(self) -> pd.DataFrame:
@@ -144,19 +120,40 @@ class PersonSearchDataset:
             }
         return pd.DataFrame.from_dict(rows, orient="index")
 
+    def to_hf(self, split: str, *, images: bool = True, embed_images: bool = False) -> datasets.Dataset:
+        """A split as a Hugging Face dataset in the object-detection layout, see `psbench_data.exporting.hf.to_hf`."""
+        from psbench_data.exporting.hf import to_hf
+
+        return to_hf(self, split, images=images, embed_images=embed_images)
+
+    def protocol_summary(self) -> pd.DataFrame:
+        """Per protocol: its version, queries, scenes searched a query, true boxes, and queries without any."""
+        import pandas as pd
+
+        rows = {}
+        for protocol in map(self.protocol, self.protocols):
+            least, most = protocol.gallery_sizes.min(), protocol.gallery_sizes.max()
+            rows[protocol.name] = {
+                "version": protocol.version,
+                "queries": len(protocol.queries),
+                "scenes searched": f"{least}" if least == most else f"{least}-{most}",
+                "true boxes": len(protocol.truth_boxes),
+                "without match": len(protocol.unanswerable),
+            }
+        return pd.DataFrame.from_dict(rows, orient="index")
+
     def _open_scenes(self) -> dict[str, Scenes]:
-        key = files_digest(self.name, self._source.annotation_files())
-        parsed: dict[str, tuple[pa.Table, list[str]]] = {}
+        parsed: dict[str, Split] = {}
 
         def build(split: str) -> pa.Table:
             if not parsed:
                 parsed.update(self._source.scenes())
-            table, identities = parsed[split]
-            return table.replace_schema_metadata({"identities": json.dumps(identities)})
+            table, identities = parsed[split].table, parsed[split].identities
+            fingerprint = Scenes(table, self._source.image_root).fingerprint
+            return table.replace_schema_metadata({"identities": json.dumps(identities), "fingerprint": fingerprint})
 
-        splits = {}
-        for split in ("train", "test"):
-            table = cached_table(key, split, partial(build, split))
-            identities = json.loads(table.schema.metadata[b"identities"])
-            splits[split] = Scenes(table, self.root, identities)
-        return splits
+        tables = {split: cached_table(self._digest, split, partial(build, split)) for split in ("train", "test")}
+        return {
+            split: Scenes(table, self._source.image_root, json.loads(table.schema.metadata[b"identities"]))
+            for split, table in tables.items()
+        }

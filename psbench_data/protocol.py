@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
-from psbench_data.columns import flat_values, list_offsets, lists, vectors
+from psbench_data.columns import flat_values, list_offsets
 from psbench_data.scenes import Scenes
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ class Queries(Sequence[Query]):
     """
 
     def __init__(self, table: pa.Table, test: Scenes) -> None:
-        self.scenes: np.ndarray = table.column("scene").to_numpy()
+        self.scenes: np.ndarray = flat_values(table, "scene")
         self.boxes: np.ndarray = flat_values(table, "box").reshape(-1, 4)
-        self.person_ids: np.ndarray = table.column("person_id").to_numpy()
+        self.person_ids: np.ndarray = flat_values(table, "person_id")
         self._test = test
 
     def __len__(self) -> int:
@@ -74,25 +75,37 @@ class Queries(Sequence[Query]):
         return [self._test.names[i] for i in self.scenes]
 
 
+Rest = Literal["none", "all", "other-cameras", "same-camera"]
+"""Which scenes are searched besides the listed ones: none, all of the pool, or those of some cameras.
+
+A query's own scene is never among them: it is searched only where a list names it.
+"""
+
+
 class Protocol:
     """An immutable table of queries, their galleries and the true boxes. No images, no dataset-specific code.
 
-    A gallery is a list of entries, each a test scene. A dataset may list a scene twice for one query
-    (CUHK-SYSU does, in four rows of its gallery-100 file), so entries and scenes are kept apart: every true
-    box counts, but a scene is searched once, for the box of its first entry (the rule of SeqNet's evaluator).
+    A query's gallery is the scenes that are listed for it, then the `rest`: a rule that stands for scenes without
+    the person, so that "every other frame" (PRW: 2,057 queries x 6,111 frames) needs no list.
+    A list may name a scene twice (CUHK-SYSU's do, in four rows of its gallery-100 file), so entries and scenes are
+    kept apart: every true box counts, but a scene is searched once, for the box of its first entry (the rule of
+    SeqNet's evaluator).
 
     Attributes:
         name: for example `gallery-100`.
         dataset: the dataset's name.
-        fingerprint, synthetic: the dataset's, see `PersonSearchDataset`.
+        synthetic: the dataset's, see `PersonSearchDataset`.
         version: grows when a score under this protocol can change.
         scenes: the test scenes that all indices refer to.
         queries: the Q queries.
-        gallery_offsets: (Q + 1,) int64; query q's entries are rows `gallery_offsets[q]:gallery_offsets[q + 1]`.
-        gallery_scenes: (E,) int32, the scene of each entry, in the order of the official list.
+        listed_offsets: (Q + 1,) int64; query q's entries are rows `listed_offsets[q]:listed_offsets[q + 1]`.
+        listed_scenes: (E,) int32, the scene of each entry, in the order of the official list.
+        rest: the rule for all other scenes.
+        pool: (P,) int32, ascending: the test scenes that belong to this protocol.
         truth_offsets: (Q + 1,) int64; query q's true boxes are rows `truth_offsets[q]:truth_offsets[q + 1]`.
-        truth_entries: (T,) int32, which of the query's gallery entries each true box belongs to.
+        truth_entries: (T,) int32, which of the query's listed entries each true box belongs to.
         truth_boxes: (T, 4) float32, xyxy, pixels.
+        table: all of this as an Arrow table, one row a query.
     """
 
     def __init__(
@@ -102,36 +115,89 @@ class Protocol:
         scenes: Scenes,
         *,
         dataset: str,
-        fingerprint: str,
         synthetic: bool,
         version: int,
     ) -> None:
-        """Wrap a table made by `protocol_table`."""
+        """Wrap a table made by `psbench_data.galleries`."""
         self.name = name
         self.dataset = dataset
-        self.fingerprint = fingerprint
         self.synthetic = synthetic
         self.version = version
         self.scenes = scenes
-        table = table.combine_chunks()
+        self.table = table = table.combine_chunks()
         self.queries = Queries(table, scenes)
-        self.gallery_offsets = list_offsets(table, "gallery")
-        self.gallery_scenes = flat_values(table, "gallery")
+        self.listed_offsets = list_offsets(table, "listed")
+        self.listed_scenes = flat_values(table, "listed")
         self.truth_offsets = list_offsets(table, "truth_entries")
         self.truth_entries = flat_values(table, "truth_entries")
         self.truth_boxes = flat_values(table, "truth_boxes").reshape(-1, 4)
+        settings = json.loads(table.schema.metadata[b"settings"])
+        self.rest: Rest = settings["rest"]
+        pool = settings["pool"]
+        self.pool = np.arange(len(scenes), dtype=np.int32) if pool is None else np.array(pool, np.int32)
 
     def __repr__(self) -> str:
         return f"Protocol({self.dataset}/{self.name} v{self.version}: {len(self.queries)} queries)"
 
-    def entries(self, query: int) -> np.ndarray:
+    @property
+    def fingerprint(self) -> str:
+        """Of the test scenes: predictions belong to these and to no others."""
+        return self.scenes.fingerprint
+
+    def listed(self, query: int) -> np.ndarray:
         """(n,) int32: the scenes listed for a query, in official order, repeats kept."""
-        return self.gallery_scenes[self.gallery_offsets[query] : self.gallery_offsets[query + 1]]
+        return self.listed_scenes[self.listed_offsets[query] : self.listed_offsets[query + 1]]
+
+    def rest_of(self, query: int) -> np.ndarray:
+        """(S,) bool: the scenes that are searched for a query without being listed."""
+        chosen = np.zeros(len(self.scenes), bool)
+        if self.rest == "none":
+            return chosen
+        own, cameras = self.queries.scenes[query], self.scenes.camera_ids
+        if self.rest == "all":
+            chosen[self.pool] = True
+        elif self.rest == "other-cameras":
+            chosen[self.pool] = cameras[self.pool] != cameras[own]
+        else:
+            chosen[self.pool] = cameras[self.pool] == cameras[own]
+        chosen[own] = False
+        chosen[self.listed(query)] = False
+        return chosen
+
+    def searched(self, query: int) -> np.ndarray:
+        """(S,) bool: the scenes searched for a query."""
+        chosen = self.rest_of(query)
+        chosen[self.listed(query)] = True
+        return chosen
 
     def gallery(self, query: int) -> np.ndarray:
-        """(n,) int32: the scenes searched for a query, each once, in the order in which they are first listed."""
-        listed = self.entries(query)
-        return listed[np.sort(np.unique(listed, return_index=True)[1])]
+        """(n,) int32: the scenes searched for a query, each once: as they are first listed, then the rest."""
+        listed = self.listed(query)
+        once = listed[np.sort(np.unique(listed, return_index=True)[1])]
+        return np.concatenate([once, np.flatnonzero(self.rest_of(query)).astype(np.int32)])
+
+    @cached_property
+    def gallery_sizes(self) -> np.ndarray:
+        """(Q,) int64: the entries of each query's gallery; an entry listed twice counts twice."""
+        sizes = np.diff(self.listed_offsets)
+        if self.rest == "none":
+            return sizes
+        return sizes + np.array([self.rest_of(q).sum() for q in range(len(self.queries))], np.int64)
+
+    @cached_property
+    def needed(self) -> np.ndarray:
+        """(n,) ascending: the test scenes that are in any gallery."""
+        chosen = np.zeros(len(self.scenes), bool)
+        chosen[self.listed_scenes] = True
+        if self.rest != "none":
+            for q in range(len(self.queries)):
+                chosen |= self.rest_of(q)
+        return np.flatnonzero(chosen)
+
+    @cached_property
+    def unanswerable(self) -> np.ndarray:
+        """(n,) the queries whose person is nowhere in their gallery; no average precision is defined for them."""
+        return np.flatnonzero(np.diff(self.truth_offsets) == 0)
 
     @cached_property
     def truth_queries(self) -> np.ndarray:
@@ -141,7 +207,7 @@ class Protocol:
     @cached_property
     def truth_scenes(self) -> np.ndarray:
         """(T,) int32: the scene of each true box."""
-        return self.gallery_scenes[self.gallery_offsets[:-1][self.truth_queries] + self.truth_entries]
+        return self.listed_scenes[self.listed_offsets[:-1][self.truth_queries] + self.truth_entries]
 
     @cached_property
     def truth_searched(self) -> np.ndarray:
@@ -149,7 +215,7 @@ class Protocol:
         found = np.zeros(len(self.truth_entries), bool)
         for q in range(len(self.queries)):
             rows = slice(self.truth_offsets[q], self.truth_offsets[q + 1])
-            listed = self.entries(q)
+            listed = self.listed(q)
             # Entries with a person come first in the official lists, so looking back from them is cheap.
             found[rows] = [listed[e] not in listed[:e] for e in self.truth_entries[rows]]
         return found
@@ -157,13 +223,15 @@ class Protocol:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that a score depends on; two equal digests are the same task."""
-        sha = hashlib.sha256(f"{self.dataset}/{self.name}/{self.version}".encode())
+        sha = hashlib.sha256(f"{self.dataset}/{self.name}/{self.version}/{self.rest}".encode())
         sha.update("\0".join(self.scenes.names).encode())
         for column in (
+            self.scenes.camera_ids,
+            self.pool,
             self.queries.scenes,
             self.queries.boxes,
-            self.gallery_offsets,
-            self.gallery_scenes,
+            self.listed_offsets,
+            self.listed_scenes,
             self.truth_offsets,
             self.truth_entries,
             self.truth_boxes,
@@ -187,43 +255,3 @@ def match_iou_threshold(boxes: np.ndarray) -> np.ndarray:
     width = boxes[:, 2].astype(np.float64) - boxes[:, 0]
     height = boxes[:, 3].astype(np.float64) - boxes[:, 1]
     return np.minimum(0.5, width * height / ((width + 10) * (height + 10)))
-
-
-def protocol_table(
-    scenes: Sequence[int],
-    boxes: np.ndarray,
-    person_ids: Sequence[int],
-    galleries: Sequence[np.ndarray],
-    truth_entries: Sequence[np.ndarray],
-    truth_boxes: Sequence[np.ndarray],
-) -> pa.Table:
-    """Put the queries that a reader parsed into columns.
-
-    Args:
-        scenes: Q indices into the test scenes.
-        boxes: (Q, 4), xyxy, pixels.
-        person_ids: Q identities.
-        galleries: Q arrays of indices into the test scenes, in official order, repeats kept.
-        truth_entries: Q arrays of positions in the query's gallery.
-        truth_boxes: Q arrays (n, 4), xyxy, pixels.
-
-    Returns:
-        A table with one row a query.
-    """
-    import pyarrow as pa
-
-    def ragged(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        return np.cumsum([0, *map(len, arrays)]), np.concatenate(arrays) if len(arrays) else np.zeros(0)
-
-    gallery_offsets, gallery = ragged(galleries)
-    truth_offsets, entries = ragged(truth_entries)
-    return pa.table(
-        {
-            "scene": pa.array(np.asarray(scenes, np.int32)),
-            "box": vectors(np.asarray(boxes, np.float32).reshape(-1, 4)),
-            "person_id": pa.array(np.asarray(person_ids, np.int64)),
-            "gallery": lists(gallery_offsets, gallery.astype(np.int32)),
-            "truth_entries": lists(truth_offsets, entries.astype(np.int32)),
-            "truth_boxes": lists(truth_offsets, vectors(ragged(truth_boxes)[1].astype(np.float32).reshape(-1, 4))),
-        }
-    )

@@ -2,45 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from psbench_data.dataset import PersonSearchDataset, Source
+from psbench_data.dataset import PersonSearchDataset
 from psbench_data.errors import InputError, near_names
+from psbench_data.sources.source import Source
 
-
-def _cuhk_sysu(root: Path) -> Source:
-    from psbench_data.sources.cuhk_sysu import CuhkSysu
-
-    return CuhkSysu(root)
-
-
-_SOURCES: dict[str, Callable[[Path], Source]] = {"cuhk_sysu": _cuhk_sysu}
+_READERS = {
+    "cuhk_sysu": "cuhk_sysu:CuhkSysu",
+    "prw": "prw:Prw",
+    "lsps": "lsps:Lsps",
+    "movienet_cs": "movienet_cs:MovieNetCs",
+    "coco": "coco:Coco",
+}
+"""Per dataset: the module of `psbench_data.sources` and its class, imported when it is asked for."""
 
 
 def available() -> tuple[str, ...]:
     """The names that `load` takes."""
-    return tuple(_SOURCES)
+    return (*_READERS, "synthetic")
 
 
-def load(name: str, *, root: str | Path) -> PersonSearchDataset:
+def load(name: str, *, root: str | Path, **options: Any) -> PersonSearchDataset:
     """Open a dataset in the form in which its authors ship it.
 
     Args:
         name: one of `available()`.
         root: the dataset's top folder.
+        options: `movienet_cs` takes `train_subset` (10, 30, 50, 70 or 100: at most how many appearances an identity
+            has in training; default 10). `coco` takes `seed` (of the queries and galleries that it draws; default 0).
+            `synthetic` takes `format` and the fields of `WorldSpec`, and draws the dataset if root is not there yet.
 
     Returns:
         The dataset. Annotations are parsed on the first open and cached; images are only read when asked for.
 
     Raises:
-        InputError: the name is unknown, or the folder is missing, is another dataset or has faulty files.
+        InputError: the name or an option is unknown, or the folder is missing, is another dataset or has faulty files.
 
     Example:
         >>> import psbench_data
         >>> psbench_data.available()
-        ('cuhk_sysu',)
+        ('cuhk_sysu', 'prw', 'lsps', 'movienet_cs', 'coco', 'synthetic')
     """
-    if name not in _SOURCES:
-        raise InputError(f"no dataset is called {name!r}. {near_names(name, _SOURCES)}")
-    return PersonSearchDataset(_SOURCES[name](Path(root).expanduser()))
+    if name not in available():
+        raise InputError(f"no dataset is called {name!r}. {near_names(name, available())}")
+    root = Path(root).expanduser()
+    if name == "synthetic":
+        from psbench_data.synthetic.opening import open_or_draw
+
+        name, options = open_or_draw(root, options), {}
+    return PersonSearchDataset(open_source(name, root, **options))
+
+
+def open_source(name: str, root: Path, **options: Any) -> Source:
+    """The reader of a tree.
+
+    Raises:
+        InputError: the name or an option is unknown, or root is not such a tree.
+    """
+    module, cls = _READERS[name].split(":")
+    reader: type[Source] = getattr(import_module(f"psbench_data.sources.{module}"), cls)
+    known = [p.name for p in inspect.signature(reader).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    if unknown := [option for option in options if option not in known]:
+        raise InputError(
+            f"{name} has no option {option!r}. {near_names(option, known) if known else 'It has none.'}"
+            for option in unknown
+        )
+    return reader(root, **options)

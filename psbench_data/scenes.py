@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +33,7 @@ class Scene:
         boxes: (N, 4) float32, xyxy, pixels of the original image.
         person_ids: (N,) int64, >= 0, or UNLABELED.
         camera_id: the camera that took it, or None where the dataset does not say.
+        size: height and width of the image, pixels, or None where the annotation does not say.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Scene:
     boxes: np.ndarray
     person_ids: np.ndarray
     camera_id: int | None
+    size: tuple[int, int] | None = None
 
     def image(self) -> Image:
         """Decode the image.
@@ -77,7 +80,7 @@ class Scenes(Sequence[Scene]):
         """Wrap a table made by `scenes_table`.
 
         Args:
-            table: the columns name, path (relative to root), camera_id, boxes, person_ids.
+            table: the columns name, path (relative to root), camera_id, height, width, boxes, person_ids.
             root: the folder that the paths are relative to.
             identities: the dataset's own identity labels: `identities[person_id]` is the raw id.
         """
@@ -102,16 +105,23 @@ class Scenes(Sequence[Scene]):
         i = range(len(self))[key]
         people = slice(self.offsets[i], self.offsets[i + 1])
         camera = int(self.camera_ids[i])
+        height, width = self.sizes[i].tolist()
         return Scene(
             name=self.names[i],
-            path=self.root / self._paths[i],
+            path=self.root / self.paths[i],
             boxes=self.boxes[people],
             person_ids=self.person_ids[people],
             camera_id=None if camera < 0 else camera,
+            size=(height, width) if height else None,
         )
 
     def __iter__(self) -> Iterator[Scene]:
         return (self[i] for i in range(len(self)))
+
+    def select(self, indices: Sequence[int] | np.ndarray) -> Scenes:
+        """Some of the scenes, as scenes of their own: `test.select(protocol.pool)`."""
+        table = self._table.replace_schema_metadata(None).take(np.asarray(indices, np.int64))
+        return Scenes(table, self.root, self.identities)
 
     @cached_property
     def names(self) -> list[str]:
@@ -124,13 +134,19 @@ class Scenes(Sequence[Scene]):
         return {name: i for i, name in enumerate(self.names)}
 
     @cached_property
-    def _paths(self) -> list[str]:
+    def paths(self) -> list[str]:
+        """Where each scene's image is, relative to `root`."""
         return self._table.column("path").to_pylist()
 
     @cached_property
     def camera_ids(self) -> np.ndarray:
         """(S,) int64, -1 where unknown."""
         return flat_values(self._table, "camera_id")
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """(S, 2) int32: height and width, pixels, 0 where the annotation does not say."""
+        return np.stack([flat_values(self._table, "height"), flat_values(self._table, "width")], axis=1)
 
     @cached_property
     def offsets(self) -> np.ndarray:
@@ -152,6 +168,19 @@ class Scenes(Sequence[Scene]):
         """K: the labelled identities of the split are 0..K-1."""
         return len(self.identities)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of names, cameras, boxes and identities.
+
+        Two copies of a dataset have the same one wherever they lie and however their files were saved.
+        """
+        if known := (self._table.schema.metadata or {}).get(b"fingerprint"):
+            return known.decode()
+        sha = hashlib.sha256("\0".join(self.names).encode())
+        for column in (self.camera_ids, self.offsets, self.boxes, self.person_ids):
+            sha.update(np.ascontiguousarray(column).tobytes())
+        return sha.hexdigest()
+
     def require_images(self) -> None:
         """Check that every image file exists, before long work starts.
 
@@ -160,9 +189,9 @@ class Scenes(Sequence[Scene]):
         """
         present = {
             folder: {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
-            for folder in {(self.root / path).parent for path in self._paths}
+            for folder in {(self.root / path).parent for path in self.paths}
         }
-        files = ((self.root / path) for path in self._paths)
+        files = ((self.root / path) for path in self.paths)
         missing = [file for file in files if file.name not in present[file.parent]]
         if missing:
             raise InputError(
@@ -177,6 +206,7 @@ def scenes_table(
     boxes: Sequence[np.ndarray],
     person_ids: Sequence[np.ndarray],
     camera_ids: Sequence[int | None] | None = None,
+    sizes: Mapping[str, tuple[int, int]] | None = None,
 ) -> pa.Table:
     """Put the scenes that a reader parsed into columns.
 
@@ -186,6 +216,7 @@ def scenes_table(
         boxes: S arrays (n, 4), xyxy, pixels.
         person_ids: S arrays (n,).
         camera_ids: S camera ids, or None where there are none.
+        sizes: height and width, pixels, by name, as far as the annotation says.
 
     Returns:
         A table with one row a scene.
@@ -196,11 +227,15 @@ def scenes_table(
     flat = np.concatenate([np.zeros((0, 4), np.float32), *(np.asarray(b, np.float32) for b in boxes)])
     ids = np.concatenate([np.zeros(0, np.int64), *(np.asarray(p, np.int64) for p in person_ids)])
     cameras = [-1 if c is None else c for c in (camera_ids or [None] * len(names))]
+    known = sizes or {}
+    extents = np.array([known.get(name, (0, 0)) for name in names], np.int32).reshape(-1, 2)
     return pa.table(
         {
             "name": pa.array(list(names), pa.string()),
             "path": pa.array(list(paths), pa.string()),
             "camera_id": pa.array(cameras, pa.int64()),
+            "height": pa.array(extents[:, 0]),
+            "width": pa.array(extents[:, 1]),
             "boxes": lists(offsets, vectors(flat)),
             "person_ids": lists(offsets, ids),
         }

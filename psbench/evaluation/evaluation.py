@@ -32,7 +32,7 @@ class Evaluation:
 
     Attributes:
         protocol, protocol_version, protocol_digest, dataset: what was evaluated.
-        gallery_size: the most scenes that are listed for a query.
+        gallery_size: the most scenes that are searched for a query.
         det_threshold: detections below this score were left out of the search.
         cbgm: whether, and with which k1 and k2, similarities were revised.
         per_query: one row a query: scene, person_id, matches (true boxes in its gallery), found (of them, detected),
@@ -143,7 +143,7 @@ def evaluate(
         protocol=protocol.name,
         protocol_version=protocol.version,
         protocol_digest=protocol.digest,
-        gallery_size=int(np.diff(protocol.gallery_offsets).max(initial=0)),
+        gallery_size=int(protocol.gallery_sizes.max(initial=0)),
         dataset=protocol.dataset,
         det_threshold=det_threshold,
         cbgm=cbgm,

@@ -37,7 +37,7 @@ class Search:
     ) -> None:
         """Bring predictions and protocol together; raises InputError where they do not fit, see `evaluate`."""
         self.protocol = protocol
-        self.needed = np.unique(protocol.gallery_scenes)
+        self.needed = protocol.needed
         self._queries = query_rows(predictions, protocol)
         self._query_embeddings = predictions.query_embeddings[self._queries]
         if cbgm is not None and predictions.context is None:
@@ -77,9 +77,7 @@ class Search:
 
     def searched(self, query: int) -> np.ndarray:
         """(N,) bool: the detections in a query's gallery."""
-        scenes = np.zeros(len(self.protocol.scenes), bool)
-        scenes[self.protocol.entries(query)] = True
-        return scenes[self._scene_of_detection]
+        return self.protocol.searched(query)[self._scene_of_detection]
 
     def right(self, query: int, similarities: np.ndarray) -> np.ndarray:
         """The right detections: in each scene with the person, the most similar of those that overlap its box.

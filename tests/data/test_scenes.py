@@ -1,4 +1,4 @@
-"""Scenes, their images, and the cache that they come from."""
+"""Scenes, their images, and folders that appear whole."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,6 @@ import pytest
 import psbench_data
 from psbench_data import InputError, PersonSearchDataset
 from psbench_data.atomic import new_folder
-from psbench_data.cache import cache_folder
 
 
 def test_scene_by_position_name_and_slice(world: PersonSearchDataset) -> None:
@@ -42,51 +41,6 @@ def test_missing_and_broken_images_are_named(world_root: Path, tmp_path: Path) -
     with pytest.raises(InputError) as error:
         dataset.split("test").require_images()
     assert [str(first.path) in error.value.faults[0], str(second.path) in error.value.faults[1]] == [True, True]
-
-
-def test_changed_annotations_are_noticed(world_root: Path, tmp_path: Path) -> None:
-    root = shutil.copytree(world_root, tmp_path / "copy")
-    before = psbench_data.load("cuhk_sysu", root=root).protocol("gallery-50").digest
-    path = root / "annotation/test/train_test/TestG50.mat"
-    from scipy.io import loadmat, savemat
-
-    rows = loadmat(path)["TestG50"]
-    savemat(path, {"TestG50": rows[:, 1:]})
-    changed = psbench_data.load("cuhk_sysu", root=root).protocol("gallery-50")
-    assert len(changed.queries) == rows.shape[1] - 1
-    assert changed.digest != before
-
-
-def test_second_open_parses_nothing(world_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = psbench_data.load("cuhk_sysu", root=world_root)
-    first.protocol("gallery-50")
-    monkeypatch.setattr("scipy.io.loadmat", lambda *_: pytest.fail("parsed again"))
-    again = psbench_data.load("cuhk_sysu", root=world_root)
-    assert again.fingerprint == first.fingerprint
-    assert again.protocol("gallery-50").digest == first.protocol("gallery-50").digest
-
-
-def test_damaged_cache_is_rebuilt(world_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PSBENCH_CACHE", str(tmp_path))
-    first = psbench_data.load("cuhk_sysu", root=world_root).fingerprint
-    for file in tmp_path.rglob("*.arrow"):
-        file.write_bytes(file.read_bytes()[:100])
-    assert psbench_data.load("cuhk_sysu", root=world_root).fingerprint == first
-
-
-def test_unwritable_cache_is_only_slower(world_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    obstacle = tmp_path / "file"
-    obstacle.touch()
-    monkeypatch.setenv("PSBENCH_CACHE", str(obstacle))
-    assert cache_folder() == obstacle
-    with pytest.warns(UserWarning, match="PSBENCH_CACHE"):
-        assert len(psbench_data.load("cuhk_sysu", root=world_root).split("test")) == 54
-
-
-def test_no_partial_files_stay_in_the_cache(world: PersonSearchDataset) -> None:
-    world.protocol("gallery-50")
-    assert {path.suffix for path in cache_folder().rglob("*") if path.is_file()} == {".arrow"}
-    assert not [path for path in cache_folder().rglob(".*") if path.is_file()]
 
 
 def test_folders_appear_through_links_and_work_survives_a_lost_race(tmp_path: Path) -> None:

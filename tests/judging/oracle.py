@@ -28,7 +28,17 @@ def search(predictions: Predictions, protocol: Protocol, det_threshold: float) -
     }
     results = []
     for q in range(len(protocol.queries)):
-        entries = protocol.gallery_scenes[protocol.gallery_offsets[q] : protocol.gallery_offsets[q + 1]].tolist()
+        entries = protocol.listed(q).tolist()
+        for scene in range(len(names)):
+            camera, own = protocol.scenes.camera_ids[scene], protocol.scenes.camera_ids[protocol.queries.scenes[q]]
+            by_rule = {
+                "none": False,
+                "all": True,
+                "other-cameras": camera != own,
+                "same-camera": camera == own,
+            }[protocol.rest]
+            if by_rule and scene in protocol.pool and scene != protocol.queries.scenes[q] and scene not in entries:
+                entries.append(scene)
         truth = dict(
             zip(
                 protocol.truth_entries[protocol.truth_queries == q].tolist(),

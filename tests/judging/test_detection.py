@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 import psbench
 from psbench import Predictions
@@ -11,23 +10,6 @@ from psbench_data import PersonSearchDataset, Scenes
 from psbench_data.scenes import scenes_table
 
 EXACT = 1e-9
-
-
-@pytest.mark.parametrize("labeled_only", [False, True])
-@pytest.mark.parametrize("threshold", [0.01, 0.5])
-def test_detection_equals_the_original_evaluator(
-    golden: PersonSearchDataset,
-    golden_predictions: Predictions,
-    golden_expected: dict,
-    threshold: float,
-    labeled_only: bool,
-) -> None:
-    expected = golden_expected["detection"][f"thresh={threshold},labeled_only={labeled_only}"]
-    result = psbench.evaluate_detection(
-        golden_predictions, golden.split("test"), det_threshold=threshold, labeled_only=labeled_only
-    )
-    assert result.recall == pytest.approx(expected["recall"], abs=EXACT)
-    assert result.ap == pytest.approx(expected["ap"], abs=EXACT)
 
 
 def test_detection_of_true_boxes_is_perfect(golden: PersonSearchDataset, golden_arrays: dict[str, np.ndarray]) -> None:

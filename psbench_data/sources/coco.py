@@ -1,0 +1,144 @@
+"""One's own data as COCO-style JSON: detection annotations with a `person_id`. docs/own_data.md shows an example.
+
+<root>/test.json, train.json     images and annotations; the training set may be left out
+<root>/<file_name>               the images
+<root>/protocols/<name>.parquet  galleries, where `psbench-data export` wrote them; drawn from a seed otherwise
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from psbench_data.errors import InputError
+from psbench_data.galleries import by_rule, chosen_queries, drawn
+from psbench_data.protocol import Rest
+from psbench_data.protocol_files import protocol_version, read_protocol
+from psbench_data.scenes import Scenes
+from psbench_data.sources.coco_file import CocoFile, read_coco
+from psbench_data.sources.source import Source, Split
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_RULES: dict[str, Rest] = {"regular": "all", "multi-view": "other-cameras", "same-camera": "same-camera"}
+_SIZES = (50, 100, 500, 1000, 2000, 4000, 10000)
+"""The gallery sizes that are listed; any other can be asked for."""
+
+
+class Coco(Source):
+    """The reader of one's own data.
+
+    Args:
+        root: the folder of the JSON files.
+        train: the training set's file, relative to root; it may be missing.
+        test: the test set's file, relative to root.
+        images: the folder that file names are relative to; root if not given.
+        seed: of the queries and galleries, where the data has none of its own.
+    """
+
+    name = "coco"
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        train: str = "train.json",
+        test: str = "test.json",
+        images: str | Path | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._train, self._test = root / train, root / test
+        self._images = root / (images or "")
+        self._seed = seed
+        self._parsed: dict[Path, CocoFile] = {}
+        super().__init__(root)
+
+    def require_root(self) -> None:
+        """Check that the file of the test set is there; raises InputError."""
+        if self._seed < 0:
+            raise InputError(f"coco: seed is {self._seed}, expected at least 0.")
+        if not self._test.is_file():
+            raise InputError(
+                f"{self._test}: the test set's COCO JSON is not there. Give the folder that holds it as root, "
+                "or its name as the option test."
+            )
+
+    @property
+    def image_root(self) -> Path:
+        """The folder that file names are relative to."""
+        return self._images
+
+    @property
+    def restricted(self) -> bool:
+        """Own data is its owner's; an export of a restricted dataset stays restricted."""
+        return self._read(self._test).restricted
+
+    def protocols(self) -> dict[str, int]:
+        """Those that were exported with the data; without any, by rule and of the usual sizes."""
+        if files := self._exported():
+            return {path.stem: protocol_version(path) for path in files}
+        data = self._read(self._test)
+        rules = [name for name, rule in _RULES.items() if rule == "all" or data.has_cameras]
+        return dict.fromkeys([*rules, *(f"gallery-{size}" for size in _SIZES if size < len(data.names))], 1)
+
+    def protocol_version(self, name: str) -> int | None:
+        """Of the exported ones; without any, of the rules and of `gallery-<any size>`."""
+        if self._exported():
+            return self.protocols().get(name)
+        return 1 if name in _RULES or re.fullmatch(r"gallery-[1-9]\d{0,8}", name, re.ASCII) else None
+
+    def scene_files(self) -> list[Path]:
+        """The JSON files that are there."""
+        return [self._test, *([self._train] if self._train.is_file() else [])]
+
+    def protocol_files(self, name: str) -> list[Path]:
+        """The exported galleries, if there are any."""
+        return [path for path in self._exported() if path.stem == name]
+
+    @property
+    def settings(self) -> str:
+        """The files' names: the train split may be another file, or none."""
+        return f"{self._test.name} {self._train.name} seed {self._seed}"
+
+    def scenes(self) -> dict[str, Split]:
+        """Both splits, in the files' order."""
+        train = self._read(self._train).split() if self._train.is_file() else CocoFile().split()
+        return {"train": train, "test": self._read(self._test).split()}
+
+    def protocol(self, name: str, test: Scenes) -> pa.Table:
+        """Exported galleries as they are; else the data's own queries, or chosen ones, with galleries made here."""
+        if files := self.protocol_files(name):
+            return read_protocol(files[0], test)
+        queries = self._read(self._test).queries() or chosen_queries(test, self._seed)
+        if not len(queries.scenes):
+            raise InputError(
+                f"{self._test}: no person is in two scenes, so there is nothing to search for. "
+                "Give all annotations of one person the same person_id."
+            )
+        if name.startswith("gallery-"):
+            size = int(name.removeprefix("gallery-"))
+            if size >= len(test):
+                raise InputError(
+                    f"{self._test}: a gallery of {size} scenes needs {size + 1} test scenes, and there are "
+                    f"{len(test)}. Ask for a smaller one."
+                )
+            return drawn(test, queries, size, self._seed)
+        if _RULES[name] != "all" and (test.camera_ids < 0).any():
+            raise InputError(f"{self._test}: {name} needs to know cameras. Give every image a camera_id.")
+        return by_rule(test, queries, _RULES[name])
+
+    def _exported(self) -> list[Path]:
+        return sorted((self.root / "protocols").glob("*.parquet"), key=_by_number)
+
+    def _read(self, path: Path) -> CocoFile:
+        if path not in self._parsed:
+            self._parsed[path] = read_coco(path, self.remark)
+        return self._parsed[path]
+
+
+def _by_number(path: Path) -> tuple[str, int, str]:
+    """gallery-50 before gallery-100."""
+    words, number = re.fullmatch(r"(.*?)(\d{0,9})", path.stem, re.ASCII | re.DOTALL).groups()  # type: ignore[union-attr]
+    return words, int(number or 0), path.stem

@@ -1,0 +1,249 @@
+"""A COCO-style JSON file: images and annotations with a `person_id`, checked and brought into columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from psbench_data.errors import InputError
+from psbench_data.faults import RowFaults
+from psbench_data.galleries import QueryList
+from psbench_data.names import safe_name
+from psbench_data.pixels import LIMIT
+from psbench_data.scenes import UNLABELED, scenes_table
+from psbench_data.sources.source import Split
+from psbench_data.validation import file_error
+
+_REMEDY = "Correct the file."
+Remarker = Callable[[Path, str, str, str], None]
+_Id = int | str
+_Pixel = Annotated[float, Field(allow_inf_nan=False, gt=-LIMIT, lt=LIMIT)]
+_Box = tuple[_Pixel, _Pixel, _Pixel, _Pixel]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Image(_Model):
+    """`file_name` is relative to the image folder; `name` is what the scene is called, `file_name` if not given."""
+
+    id: _Id
+    file_name: str
+    name: str | None = None
+    width: Annotated[int, Field(gt=0, lt=2**31)] | None = None
+    height: Annotated[int, Field(gt=0, lt=2**31)] | None = None
+    camera_id: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+
+
+class Annotation(_Model):
+    """`bbox` is x y w h, pixels; without a `person_id` (null, or negative) the person is unlabelled."""
+
+    id: _Id
+    image_id: _Id
+    bbox: _Box
+    person_id: _Id | None = None
+    category_id: _Id | None = None
+    iscrowd: int = 0
+
+
+class Category(_Model):
+    """A kind of object; where one is called `person`, others are left out."""
+
+    id: _Id
+    name: str
+
+
+class Query(_Model):
+    """Either the `annotation_id` of a person, or `image_id`, `bbox` and `person_id`."""
+
+    annotation_id: _Id | None = None
+    image_id: _Id | None = None
+    bbox: _Box | None = None
+    person_id: _Id | None = None
+
+
+class Info(_Model):
+    """`restricted` says that the data's terms forbid passing it on."""
+
+    dataset: str | None = None
+    restricted: bool = False
+
+
+class Document(_Model):
+    """The file. `people` numbers the identities; without it they are numbered in the order of their ids."""
+
+    images: list[Image]
+    annotations: list[Annotation]
+    categories: list[Category] = []
+    people: list[_Id] = []
+    queries: list[Query] = []
+    info: Info = Info()
+
+
+@dataclass
+class CocoFile:
+    """The columns of one file.
+
+    Attributes:
+        names, paths, camera_ids, sizes: of S scenes.
+        boxes, person_ids: S arrays (n, 4) float64, xyxy, and (n,).
+        people: the raw ids, by number.
+        restricted: see `Info`.
+    """
+
+    names: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    camera_ids: list[int | None] = field(default_factory=list)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    boxes: list[np.ndarray] = field(default_factory=list)
+    person_ids: list[np.ndarray] = field(default_factory=list)
+    people: list[str] = field(default_factory=list)
+    restricted: bool = False
+    _queries: list[tuple[int, np.ndarray, int]] = field(default_factory=list)
+
+    @property
+    def has_cameras(self) -> bool:
+        """Whether every scene's camera is known."""
+        return None not in self.camera_ids
+
+    def split(self) -> Split:
+        """As a split."""
+        table = scenes_table(self.names, self.paths, self.boxes, self.person_ids, self.camera_ids, self.sizes)
+        return Split(table, self.people)
+
+    def queries(self) -> QueryList | None:
+        """The file's own queries, None if it has none."""
+        if not self._queries:
+            return None
+        scenes, boxes, person_ids = zip(*self._queries, strict=True)
+        return QueryList(np.array(scenes), np.array(boxes), np.array(person_ids))
+
+
+def read_coco(path: Path, remark: Remarker) -> CocoFile:
+    """Read a file.
+
+    Raises:
+        InputError: listing everything in it that cannot be right.
+    """
+    try:
+        document = Document.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    except ValidationError as error:
+        raise file_error(path, error, _REMEDY) from error
+    with RowFaults(path, _REMEDY) as faults:
+        images = _images(document, faults)
+        annotations = _annotations(document, images, path, remark, faults)
+        labels = _labels(document, annotations.values(), faults)
+        data = CocoFile(people=list(labels), restricted=document.info.restricted)
+        of_image: dict[_Id, list[Annotation]] = {id_: [] for id_ in images}
+        for annotation in annotations.values():
+            of_image[annotation.image_id].append(annotation)
+        for id_, image in images.items():
+            name = image.name or image.file_name
+            data.names.append(name)
+            data.paths.append(image.file_name)
+            data.camera_ids.append(image.camera_id)
+            if image.width and image.height:
+                data.sizes[name] = (image.height, image.width)
+            data.boxes.append(np.array([_xyxy(a.bbox) for a in of_image[id_]]).reshape(-1, 4))
+            ids = [labels.get(_label(a.person_id) or "", UNLABELED) for a in of_image[id_]]
+            data.person_ids.append(np.array(ids, np.int64))
+        position = {id_: i for i, id_ in enumerate(images)}
+        for i, query in enumerate(document.queries):
+            with faults.row(f"queries {i}"):
+                scene, box, label = _query(query, annotations, position)
+                if label is None or label not in labels:
+                    raise ValueError(f"person_id {label!r} is in no annotation")
+                data._queries.append((scene, box, labels[label]))
+    return data
+
+
+def _images(document: Document, faults: RowFaults) -> dict[_Id, Image]:
+    images: dict[_Id, Image] = {}
+    names: set[str] = set()
+    for i, image in enumerate(document.images):
+        with faults.row(f"images {i}"):
+            name = image.name or image.file_name
+            safe_name(image.file_name, "the image folder")
+            if image.id in images:
+                raise ValueError(f"id {image.id!r} is there a second time")
+            if name in names:
+                raise ValueError(f"name {name!r} is there a second time")
+            images[image.id] = image
+            names.add(name)
+    return images
+
+
+def _annotations(
+    document: Document, images: dict[_Id, Image], path: Path, remark: Remarker, faults: RowFaults
+) -> dict[_Id, Annotation]:
+    """Those of people with area, by id."""
+    person = [category.id for category in document.categories if category.name.lower() == "person"]
+    kept: dict[_Id, Annotation] = {}
+    seen: set[_Id] = set()
+    for i, annotation in enumerate(document.annotations):
+        with faults.row(f"annotations {i}"):
+            if annotation.id in seen:
+                raise ValueError(f"id {annotation.id!r} is there a second time")
+            seen.add(annotation.id)
+            if person and annotation.category_id not in person:
+                continue
+            if annotation.image_id not in images:
+                raise ValueError(f"image_id {annotation.image_id!r} is not among the images")
+            where = f"annotations {i}"
+            box = np.asarray(_xyxy(annotation.bbox), np.float32)
+            if annotation.iscrowd:
+                remark(path, where, "a crowd (iscrowd)", "It is left out.")
+            elif not (box[2:] > box[:2]).all():
+                remark(path, where, f"a box without area ({list(annotation.bbox)})", "It is left out.")
+            else:
+                kept[annotation.id] = annotation
+    return kept
+
+
+def _labels(document: Document, annotations: object, faults: RowFaults) -> dict[str, int]:
+    """The number of each identity."""
+    found = {label for a in annotations if (label := _label(a.person_id)) is not None}  # type: ignore[attr-defined]
+    given = [str(label) for label in document.people]
+    if len(set(given)) < len(given):
+        faults.add("people", "names somebody twice")
+    if given and (missing := sorted(found - set(given))):
+        faults.add("people", f"lacks {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}")
+    order = given or sorted(found, key=lambda label: (int(label) if label.isdecimal() else np.inf, label))
+    return {label: number for number, label in enumerate(order)}
+
+
+def _query(
+    query: Query, annotations: dict[_Id, Annotation], position: dict[_Id, int]
+) -> tuple[int, np.ndarray, str | None]:
+    if query.annotation_id is not None:
+        if query.annotation_id not in annotations:
+            raise ValueError(f"annotation_id {query.annotation_id!r} is not among the annotations of people")
+        annotation = annotations[query.annotation_id]
+        return position[annotation.image_id], _xyxy(annotation.bbox), _label(annotation.person_id)
+    if query.image_id is None or query.bbox is None:
+        raise ValueError("expected annotation_id, or image_id, bbox and person_id")
+    if query.image_id not in position:
+        raise ValueError(f"image_id {query.image_id!r} is not among the images")
+    box = _xyxy(query.bbox)
+    if not (box[2:] > box[:2]).all():
+        raise ValueError(f"the box has no area ({list(query.bbox)})")
+    return position[query.image_id], box, _label(query.person_id)
+
+
+def _label(person_id: _Id | None) -> str | None:
+    if person_id is None or person_id == "" or (isinstance(person_id, int) and person_id < 0):
+        return None
+    return str(person_id)
+
+
+def _xyxy(bbox: _Box) -> np.ndarray:
+    x, y, w, h = bbox
+    return np.array([x, y, x + w, y + h])

@@ -1,0 +1,51 @@
+"""Plain-text annotation files: lines of fields, and the lists of image sizes that some releases carry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from psbench_data.errors import InputError
+from psbench_data.faults import COPY_AGAIN, RowFaults
+
+
+def lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The number (from 1) and text of every line that is not blank; CRLF and LF alike.
+
+    Raises:
+        InputError: the file cannot be read as UTF-8.
+    """
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}). {COPY_AGAIN}") from error
+    except UnicodeDecodeError as error:
+        what = f"byte {error.start} ({error.object[error.start]:#04x}) is not"
+        raise InputError(f"{path}: expected UTF-8 text, and {what}. {COPY_AGAIN}") from error
+    # Not splitlines: it would also break at form feeds and other characters within a line.
+    for number, line in enumerate(content.replace("\r\n", "\n").split("\n"), start=1):
+        if line.strip():
+            yield number, line
+
+
+def image_sizes(paths: Iterable[Path]) -> dict[str, tuple[int, int]]:
+    """Height and width, pixels, by image name, from those of the files `train_shape.txt`, `test_shape.txt` that exist.
+
+    A line is `name TAB height TAB width`. Authors of later methods (APNet, PCNet) ship these lists with CUHK-SYSU and
+    PRW; LSPS has them itself.
+
+    Raises:
+        InputError: listing every line that is otherwise.
+    """
+    sizes: dict[str, tuple[int, int]] = {}
+    for path in paths:
+        if not path.is_file():
+            continue
+        with RowFaults(path) as faults:
+            for number, line in lines(path):
+                with faults.row(f"line {number}"):
+                    fields = line.split()
+                    if len(fields) != 3 or not all(f.isdecimal() and int(f) > 0 for f in fields[1:]):
+                        raise ValueError(f"expected name, height and width, found {line.strip()!r:.120}")
+                    sizes[fields[0]] = (int(fields[1]), int(fields[2]))
+    return sizes

@@ -1,0 +1,201 @@
+"""One's own data: the example of the docs, every fault at once, and export and back."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import psbench_data
+from psbench_data import UNLABELED, InputError
+from psbench_data.exporting.coco import export_coco
+from tests.conftest import EVALUATION
+
+
+def _write(root: Path, **changes: Any) -> Path:
+    document = {
+        "images": [
+            {"id": i, "file_name": f"day1/{i}.jpg", "width": 640, "height": 480, "camera_id": i % 2} for i in range(6)
+        ],
+        "annotations": [
+            {"id": 10 * i + k, "image_id": i, "bbox": [20 * k, 5, 15.5, 40], "person_id": person}
+            for i, people in enumerate([["anna", "bo"], ["anna"], ["bo", None], [3, "anna"], [-1, 10], [10, 3]])
+            for k, person in enumerate(people)
+        ],
+    }
+    root.mkdir(exist_ok=True)
+    (root / "test.json").write_text(json.dumps(document | changes))
+    return root
+
+
+def test_example(tmp_path: Path) -> None:
+    dataset = psbench_data.load("coco", root=_write(tmp_path))
+    test = dataset.split("test")
+    assert len(dataset.split("train")) == 0
+    assert test.names[:2] == ["day1/0.jpg", "day1/1.jpg"]
+    assert (test[3].path, test[3].camera_id, test[3].size) == (tmp_path / "day1/3.jpg", 1, (480, 640))
+    assert test[2].boxes.tolist() == [[0, 5, 15.5, 45], [20, 5, 35.5, 45]]
+    # Numbers in their order, then words: 3, 10, anna, bo.
+    assert test.identities == ("3", "10", "anna", "bo")
+    assert [scene.person_ids.tolist() for scene in test] == [
+        [2, 3],
+        [2],
+        [3, UNLABELED],
+        [0, 2],
+        [UNLABELED, 1],
+        [1, 0],
+    ]
+    assert dataset.protocols == ("regular", "multi-view", "same-camera")
+    assert len(dataset.protocol("regular").queries) == 6
+    assert (dataset.protocol("gallery-3").gallery_sizes == 3).all()
+    assert not dataset.restricted
+
+
+def test_own_queries_and_order_of_people_are_kept(tmp_path: Path) -> None:
+    queries = [{"annotation_id": 11, "note": "ignored"}, {"image_id": 2, "bbox": [1, 1, 10, 10], "person_id": "bo"}]
+    queries[0]["annotation_id"] = 10
+    root = _write(tmp_path, queries=queries, people=["bo", "anna", "10", 3])
+    dataset = psbench_data.load("coco", root=root)
+    assert dataset.split("test").identities == ("bo", "anna", "10", "3")
+    found = [(q.scene, q.box.tolist(), q.person_id) for q in dataset.protocol("regular").queries]
+    assert found == [("day1/1.jpg", [0, 5, 15.5, 45], 1), ("day1/2.jpg", [1, 1, 11, 11], 0)]
+
+
+def test_other_categories_crowds_and_empty_boxes_are_left_out(tmp_path: Path) -> None:
+    annotations = [
+        {"id": 1, "image_id": 0, "bbox": [0, 0, 5, 5], "category_id": 3},
+        {"id": 2, "image_id": 0, "bbox": [0, 0, 5, 5], "category_id": 7},
+        {"id": 3, "image_id": 0, "bbox": [0, 0, 0, 5], "category_id": 3},
+        {"id": 4, "image_id": 0, "bbox": [0, 0, 5, -5], "category_id": 3},
+        {"id": 5, "image_id": 0, "bbox": [0, 0, 5, 5], "category_id": 3, "iscrowd": 1},
+        {"id": 6, "image_id": 1, "bbox": [-3.5, -1, 5, 5], "category_id": 3},
+    ]
+    categories = [{"id": 3, "name": "Person"}, {"id": 7, "name": "car"}]
+    dataset = psbench_data.load("coco", root=_write(tmp_path, annotations=annotations, categories=categories))
+    assert dataset.split("test").boxes.tolist() == [[0, 0, 5, 5], [-3.5, -1, 1.5, 4]]
+    with pytest.raises(InputError, match="no person is in two scenes"):
+        dataset.protocol("regular")
+
+
+def test_files_and_folders_can_be_named(tmp_path: Path) -> None:
+    root = _write(tmp_path)
+    (root / "annotations").mkdir()
+    (root / "test.json").rename(root / "annotations/val.json")
+    dataset = psbench_data.load(
+        "coco", root=root, test="annotations/val.json", train="annotations/val.json", images="pictures"
+    )
+    assert len(dataset.split("train")) == 6
+    assert dataset.split("train")[0].path == root / "pictures/day1/0.jpg"
+
+
+@pytest.mark.parametrize(
+    ("changes", "mentions"),
+    [
+        ({"images": "none"}, ["images", "array"]),
+        ({"annotations": [{"id": 1, "image_id": 0, "bbox": [1, 2, 3]}]}, ["annotations.0.bbox"]),
+        ({"annotations": [{"id": 1, "image_id": 0, "bbox": [1, 2, 3, float("nan")]}]}, ["annotations.0.bbox.3"]),
+        ({"annotations": [{"id": 1, "image_id": 0, "bbox": [1, 2, 1e12, 4]}]}, ["annotations.0.bbox.2"]),
+        (
+            {"annotations": [{"id": 1, "image_id": 77, "bbox": [1, 2, 3, 4]}] * 2, "people": ["x", "x"]},
+            ["annotations 0", "77", "annotations 1", "second time", "people", "twice"],
+        ),
+        (
+            {"images": [{"id": i, "file_name": n} for i, n in enumerate(["../a.jpg", "/etc/b.jpg", "c.jpg", "c.jpg"])]},
+            ["images 0", "'../a.jpg'", "images 1", "'/etc/b.jpg'", "images 3", "second time"],
+        ),
+        ({"queries": [{"annotation_id": 999}, {"image_id": 1}]}, ["queries 0", "999", "queries 1", "bbox"]),
+        ({"queries": [{"image_id": 1, "bbox": [0, 0, 0, 4], "person_id": "anna"}]}, ["queries 0", "no area"]),
+        ({"queries": [{"image_id": 1, "bbox": [0, 0, 4, 4], "person_id": "zoe"}]}, ["queries 0", "zoe"]),
+        ({"people": ["anna"]}, ["people", "lacks", "bo"]),
+    ],
+)
+def test_faults_are_told_together_with_their_place(tmp_path: Path, changes: dict, mentions: list[str]) -> None:
+    root = _write(tmp_path, **changes)
+    with pytest.raises(InputError) as error:
+        psbench_data.load("coco", root=root).protocol("regular")
+    for words in [str(root / "test.json"), *mentions]:
+        assert words in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"images": []}'])
+def test_what_is_no_such_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "test.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"test\.json"):
+        psbench_data.load("coco", root=tmp_path)
+
+
+def test_requests_that_cannot_be_met_say_why(tmp_path: Path) -> None:
+    images = [{"id": i, "file_name": f"{i}.jpg"} for i in range(6)]
+    dataset = psbench_data.load("coco", root=_write(tmp_path, images=images))
+    assert dataset.protocols == ("regular",)
+    with pytest.raises(InputError, match="needs to know cameras"):
+        dataset.protocol("multi-view")
+    with pytest.raises(InputError, match="a gallery of 6 scenes needs 7"):
+        dataset.protocol("gallery-6")
+    with pytest.raises(InputError, match="no protocol 'gallery-0'"):
+        dataset.protocol("gallery-0")
+    with pytest.raises(InputError, match=r"no option 'sed'\. Did you mean 'seed'"):
+        psbench_data.load("coco", root=tmp_path, sed=1)
+    with pytest.raises(InputError, match="not there"):
+        psbench_data.load("coco", root=tmp_path / "nowhere")
+
+
+def test_seed_changes_the_draw_and_nothing_else(tmp_path: Path) -> None:
+    root = _write(tmp_path)
+    one, same, other = (psbench_data.load("coco", root=root, seed=seed) for seed in (1, 1, 2))
+    assert one.fingerprint == other.fingerprint
+    assert one.protocol("gallery-3").digest == same.protocol("gallery-3").digest != other.protocol("gallery-3").digest
+
+
+@pytest.mark.parametrize("name", ["cuhk_sysu", "prw", "lsps", "movienet_cs"])
+def test_export_and_back_is_the_same(name: str, tmp_path: Path) -> None:
+    dataset = psbench_data.load(name, root=EVALUATION / name)
+    export_coco(dataset, tmp_path / "export")
+    again = psbench_data.load("coco", root=tmp_path / "export", images=dataset.root.absolute())
+    for split in ("train", "test"):
+        one, other = dataset.split(split), again.split(split)
+        assert one.fingerprint == other.fingerprint
+        assert (one.names, one.identities, one.paths) == (other.names, other.identities, other.paths)
+        np.testing.assert_array_equal(one.sizes, other.sizes)
+        assert other[0].path.is_file()
+    assert set(again.protocols) == set(dataset.protocols)
+    for protocol in dataset.protocols:
+        one, other = dataset.protocol(protocol), again.protocol(protocol)
+        assert one.table.equals(other.table)
+        assert (one.rest, one.version, one.pool.tolist()) == (other.rest, other.version, other.pool.tolist())
+    assert again.restricted
+
+
+def test_export_takes_the_pictures_along_on_request(tmp_path: Path) -> None:
+    dataset = psbench_data.load("prw", root=EVALUATION / "prw")
+    export_coco(dataset, tmp_path / "export", copy_images=True)
+    scene = psbench_data.load("coco", root=tmp_path / "export").split("test")[0]
+    assert scene.path.read_bytes() == dataset.split("test")[0].path.read_bytes()
+
+
+def test_damaged_protocol_files_are_refused(tmp_path: Path) -> None:
+    dataset = psbench_data.load("prw", root=EVALUATION / "prw")
+    export_coco(dataset, tmp_path / "export")
+    path = tmp_path / "export/protocols/regular.parquet"
+    table = pq.read_table(path)
+    metadata = table.schema.metadata
+
+    def complaint(changed: Any) -> str:
+        if isinstance(changed, bytes):
+            path.write_bytes(changed)
+        else:
+            pq.write_table(changed, path)
+        with pytest.raises(InputError, match=r"regular\.parquet") as error:
+            psbench_data.load("coco", root=tmp_path / "export").protocol("regular")
+        return str(error.value)
+
+    assert "not the Parquet file of a protocol" in complaint(path.read_bytes()[:-20])
+    assert "not the Parquet file of a protocol" in complaint(table.replace_schema_metadata(None))
+    assert "column 'listed': expected" in complaint(table.drop_columns(["listed"]))
+    outside = [int(i) + 1000 for i in table.column("scene").to_pylist()]
+    wrong = table.set_column(0, "scene", [outside]).cast(table.schema)
+    assert "scene has values from" in complaint(wrong.replace_schema_metadata(metadata))
+    settings = {**metadata, b"settings": b'{"rest": "some", "pool": [9999, "x"]}'}
+    assert "rest is 'some'" in complaint(table.replace_schema_metadata(settings))
