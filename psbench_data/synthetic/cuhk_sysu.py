@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
-import io
-import json
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from psbench_data.atomic import new_folder
-from psbench_data.dataset import SYNTHETIC_MARKER
-from psbench_data.errors import InputError
-from psbench_data.synthetic.places import draw_scene
-from psbench_data.synthetic.world import PlannedScene, WorldSpec, plan_split
+from psbench_data.synthetic.matlab_writer import ENTRY, annotated_images, column, number, save, structs, xywh
+from psbench_data.synthetic.search_list_writer import write_search_lists
+from psbench_data.synthetic.searches import Searches, gallery_entries
+from psbench_data.synthetic.spec import WorldSpec
+from psbench_data.synthetic.tree import write_shapes, write_tree
+from psbench_data.synthetic.world import World
 
 GALLERY_SIZES = (50, 100, 500, 1000, 2000, 4000)
-"""The official gallery sizes; those are written that the test scenes suffice for."""
+"""The official gallery sizes; unless `gallery_entries` says otherwise, those below the number of test scenes."""
+_SUBSET_GALLERY = 100
+_OCCLUDED, _LOW_RESOLUTION = 187 / 2900, 0.1
+"""How many of the official queries are in the two subsets."""
 
 
 def write_cuhk_sysu(spec: WorldSpec, root: Path, *, images: bool = True, progress: bool = False) -> None:
@@ -28,136 +28,68 @@ def write_cuhk_sysu(spec: WorldSpec, root: Path, *, images: bool = True, progres
     Args:
         spec: the world.
         root: the folder to make; it must not exist, or be empty.
-        images: whether to draw the pictures; without them, only annotations are written.
+        images: whether to draw the pictures; without them, only annotations are written, the same ones.
         progress: whether to show a progress bar.
 
     Raises:
-        InputError: `root` has content, or the spec cannot be planned.
+        InputError: `root` has content, or the world is too small for the smallest gallery.
     """
-    if spec.test_scenes <= GALLERY_SIZES[0]:
-        raise InputError(
-            f"synthesize: test_scenes={spec.test_scenes}: the smallest official gallery has {GALLERY_SIZES[0]} scenes "
-            f"besides the query's own. Ask for at least {GALLERY_SIZES[0] + 1}."
-        )
-    splits = {split: plan_split(spec, split) for split in ("train", "test")}
-    # Official names carry arbitrary numbers: train and test scenes alternate without order.
-    numbers = np.random.default_rng([spec.seed, 3]).permutation(spec.train_scenes + spec.test_scenes) + 1
-    names = [f"s{number}.jpg" for number in numbers]
-    named = {
-        "train": dict(zip(names[: spec.train_scenes], splits["train"], strict=True)),
-        "test": dict(zip(names[spec.train_scenes :], splits["test"], strict=True)),
-    }
-    with new_folder(root) as partial:
-        _write_annotations(named, spec, partial / "annotation")
-        if images:
-            _write_images(named, spec, partial / "Image" / "SSM", progress)
-        marker = {"written_by": "psbench-data synthesize", "format": "cuhk_sysu", **dataclasses.asdict(spec)}
-        (partial / SYNTHETIC_MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
+    gallery_entries(spec, GALLERY_SIZES)
+    write_tree("cuhk_sysu", annotate, spec, root, images=images, progress=progress)
 
 
-def _write_images(splits: dict[str, dict[str, PlannedScene]], spec: WorldSpec, folder: Path, progress: bool) -> None:
-    from tqdm import tqdm
-
-    folder.mkdir(parents=True)
-    scenes = {name: scene for split in splits.values() for name, scene in split.items()}
-    for name, scene in tqdm(scenes.items(), desc="drawing scenes", unit="scene", disable=not progress):
-        rng = np.random.default_rng([spec.seed, 4, int(name[1:-4])])
-        draw_scene(scene.place, scene.figures, spec.image_size, rng).save(folder / name, quality=92)
-
-
-def _write_annotations(splits: dict[str, dict[str, PlannedScene]], spec: WorldSpec, folder: Path) -> None:
-    lists = folder / "test" / "train_test"
+def annotate(world: World, root: Path) -> dict[str, list[str]]:
+    """Write the annotations; gives the path of every scene's picture."""
+    spec, folder = world.spec, root / "annotation"
+    lists = folder / "test/train_test"
     lists.mkdir(parents=True)
-    scenes = splits["train"] | splits["test"]
-    names = sorted(scenes, key=lambda name: int(name[1:-4]))
-    images = [(n, len(scenes[n].boxes), _structs(_BOX, [(_xywh(b), _flag(0)) for b in scenes[n].boxes])) for n in names]
-    _save(folder / "Images.mat", "Img", _structs(("imname", "nAppear", "box"), images))
-    _save(folder / "pool.mat", "pool", _cells(list(splits["test"])))
-    people = [
-        _structs(("idname", "nAppear", "scene"), [(_id_name(i), len(places), _structs(_ENTRY, _entries(places)))])
-        for i, places in enumerate(_appearances(splits["train"], spec.train_identities))
-    ]
-    _save(lists / "Train.mat", "Train", _cells(people))
-    rows = _search_rows(splits["test"], spec)
-    for size in GALLERY_SIZES:
-        if size <= spec.test_scenes - 1:
-            galleries = [(query, _structs(_ENTRY, gallery[:size])) for query, gallery in rows]
-            _save(lists / f"TestG{size}.mat", f"TestG{size}", _structs(("Query", "Gallery"), galleries))
+    rng = np.random.default_rng([spec.seed, 7])
+    # Official names carry arbitrary numbers: train and test scenes alternate without order.
+    numbers = np.split(rng.permutation(spec.train_scenes + spec.test_scenes) + 1, [spec.train_scenes])
+    names = {
+        split.name: [f"s{number}.jpg" for number in of_split.tolist()]
+        for split, of_split in zip(world.splits, numbers, strict=True)
+    }
+    by_number = np.argsort(np.concatenate(numbers))
+    boxes = [split.boxes[split.rows(scene)] for split in world.splits for scene in range(len(split))]
+    both = names["train"] + names["test"]
+    save(folder / "Images.mat", "Img", annotated_images([both[i] for i in by_number], [boxes[i] for i in by_number]))
+    save(folder / "pool.mat", "pool", column(names["test"]))
+    labels = id_names(spec.train_identities + spec.test_identities, rng)
+    save(lists / "Train.mat", "Train", column(_training_people(world, names["train"], labels)))
+    _write_searches(world, labels[spec.train_identities :], names["test"], folder / "test", rng)
+    write_shapes(world, names, root)
+    return {split: [f"Image/SSM/{name}" for name in of_split] for split, of_split in names.items()}
 
 
-_BOX = ("idlocate", "ishard")
-_ENTRY = ("imname", "idlocate", "ishard")
-_Place = tuple[str, np.ndarray]
+def id_names(count: int, rng: np.random.Generator) -> list[str]:
+    """Names of people: numbers without order and with gaps, as 8,432 of 11,934 are used in the genuine files."""
+    return [f"p{i + 1}" for i in rng.permutation(count * 11934 // 8432)[:count].tolist()]
 
 
-def _search_rows(test: dict[str, PlannedScene], spec: WorldSpec) -> list[tuple[np.ndarray, list[tuple]]]:
-    """Per query: its struct and the whole pool as gallery entries, the person's scenes first, then the others.
-
-    Every gallery size takes the front of this list, so a larger gallery contains the smaller ones.
-    """
-    rng = np.random.default_rng([spec.seed, 5])
-    pool = np.array(list(test))
-    rows = []
-    for i, places in enumerate(_appearances(test, spec.test_identities)):
-        chosen = int(rng.integers(len(places)))
-        name, box = places.pop(chosen)
-        query = _structs((*_ENTRY, "idname"), [(name, _xywh(box), _flag(0), f"p{1 + spec.train_identities + i}")])
-        without = set(pool.tolist()) - {name} - {place[0] for place in places}
-        others = [n for n in rng.permutation(pool).tolist() if n in without]
-        empty = np.zeros((1, 0))
-        rows.append((query, [*_entries(places), *((n, empty, empty) for n in others)]))
-    return rows
+def _training_people(world: World, names: list[str], labels: list[str]) -> list[np.ndarray]:
+    train, people = world.train, []
+    for label, rows in zip(labels, train.appearances(0, world.spec.train_identities), strict=False):
+        places = [(names[train.scenes[row]], xywh(train.boxes[row]), number(0)) for row in rows.tolist()]
+        fields = ("idname", "nAppear", "scene")
+        people.append(structs(fields, [(label, number(len(rows)), structs(ENTRY, places))]))
+    return people
 
 
-def _appearances(scenes: dict[str, PlannedScene], identities: int) -> list[list[_Place]]:
-    """Per identity: the scenes that it is in, each with its box."""
-    places: list[list[_Place]] = [[] for _ in range(identities)]
-    for name, scene in scenes.items():
-        for box, person_id in zip(scene.boxes, scene.person_ids, strict=True):
-            if person_id is not None:
-                places[person_id].append((name, box))
-    return places
-
-
-def _entries(places: Iterable[_Place]) -> list[tuple]:
-    return [(name, _xywh(box), _flag(0)) for name, box in places]
-
-
-def _id_name(row: int) -> str:
-    return f"p{row + 1}"
-
-
-def _xywh(box: np.ndarray) -> np.ndarray:
-    """As in the genuine files: uint8 where the four values fit, else uint16."""
-    values = np.concatenate([box[:2], box[2:] - box[:2]])
-    return values[None].astype(np.uint8 if values.max() <= 255 else np.uint16)
-
-
-def _flag(value: int) -> np.ndarray:
-    return np.array([[value]], np.uint8)
-
-
-def _structs(names: Sequence[str], rows: Sequence[tuple]) -> np.ndarray:
-    array = np.empty((1, len(rows)), dtype=[(name, object) for name in names])
-    for i, row in enumerate(rows):
-        array[0, i] = tuple(_cells([value])[0, 0] if isinstance(value, str) else value for value in row)
-    return array
-
-
-def _cells(values: Sequence) -> np.ndarray:
-    array = np.empty((len(values), 1), dtype=object)
-    for i, value in enumerate(values):
-        # The genuine files wrap every name in a cell of its own.
-        array[i, 0] = np.array([value], dtype=object) if isinstance(value, str) else value
-    return array
-
-
-def _save(path: Path, variable: str, value: np.ndarray) -> None:
-    from scipy.io import savemat
-
-    stream = io.BytesIO()
-    savemat(stream, {variable: value}, do_compression=True)
-    content = stream.getbuffer()
-    # The header's free text holds the time of writing; without it, equal worlds are equal bytes.
-    content[:116] = b"MATLAB 5.0 MAT-file, written by psbench-data synthesize".ljust(116)
-    path.write_bytes(content)
+def _write_searches(world: World, labels: list[str], pool: list[str], folder: Path, rng: np.random.Generator) -> None:
+    queries = [int(rng.choice(rows)) for rows in world.queried()]
+    searches = Searches(world, labels, np.arange(len(pool)), queries, rng)
+    sizes = gallery_entries(world.spec, GALLERY_SIZES)
+    for size, entries in sizes.items():
+        path = folder / f"train_test/TestG{size}.mat"
+        write_search_lists(path, path.stem, pool, searches.listed(entries), empty="absent")
+    if _SUBSET_GALLERY not in sizes:
+        return
+    (folder / "subset").mkdir()
+    covered, box = world.test.covered[queries], world.test.boxes[queries]
+    pixels = (box[:, 2:] - box[:, :2]).prod(axis=1)
+    hard = [("Occlusion", "Occlusion1", -covered, _OCCLUDED), ("Resolution", "Test_Size", pixels, _LOW_RESOLUTION)]
+    for name, variable, ease, share in hard:
+        hardest = np.argsort(ease, kind="stable")[: max(round(share * len(queries)), 1)]
+        listed = searches.listed(sizes[_SUBSET_GALLERY], np.sort(hardest).tolist())
+        write_search_lists(folder / f"subset/{name}.mat", variable, pool, listed, empty="absent")

@@ -1,194 +1,278 @@
-"""People as coloured polygons: an identity is a body and a wardrobe, a figure is an identity in a pose."""
+"""People as coloured polygons: a wardrobe, and how it is drawn on a body in a pose."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from psbench_data.synthetic.bodies import CARRIED, CUTS, JOINTS, LIMB_RADII, skeleton
 
 Colour = tuple[int, int, int]
 Shape = tuple[np.ndarray, Colour]
 """A polygon's points, (n, 2) float, and its colour."""
 
 _CLOTHES: tuple[Colour, ...] = (
-    (200, 40, 45), (235, 130, 40), (240, 205, 60), (120, 185, 60), (30, 120, 70), (60, 190, 190), (50, 110, 205),
-    (35, 45, 110), (125, 70, 175), (225, 120, 175), (240, 240, 235), (150, 150, 150), (45, 45, 50), (140, 90, 50),
-    (205, 180, 140),
+    (196, 44, 48), (230, 126, 48), (236, 200, 72), (122, 176, 72), (36, 116, 74), (68, 178, 182), (58, 112, 196),
+    (38, 48, 108), (122, 76, 168), (216, 124, 170), (236, 234, 228), (150, 150, 152), (46, 46, 52), (136, 90, 56),
+    (200, 176, 140),
 )  # fmt: skip
-_SKIN: tuple[Colour, ...] = ((245, 214, 186), (224, 178, 139), (185, 130, 92), (120, 80, 55))
-_HAIR: tuple[Colour, ...] = ((30, 25, 25), (70, 45, 30), (140, 90, 45), (215, 180, 105), (160, 160, 160))
+_SKIN: tuple[Colour, ...] = ((243, 211, 184), (222, 177, 140), (184, 130, 94), (122, 82, 58))
+_HAIR: tuple[Colour, ...] = ((32, 27, 27), (72, 47, 33), (142, 94, 50), (214, 180, 110), (164, 162, 160))
+_PATTERNS = ("plain", "plain", "stripes", "halves", "band", "jacket", "dots")
+_HAIRCUTS = ("short", "short", "long", "bun", "bald")
+
+_CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 13)[:-1]), np.sin(np.linspace(0, 2 * np.pi, 13)[:-1])], axis=1)
+# The outline of a torso: how wide it is (half) from the neck down to the hip.
+_TORSO_Y = (0.165, 0.182, 0.21, 0.25, 0.34, 0.43, 0.5, 0.56)
+_TORSO_HALF = (0.045, 0.085, 0.112, 0.113, 0.104, 0.09, 0.093, 0.098)
+_SHADE, _DEEP = 0.8, 0.62
 
 
 @dataclass(frozen=True)
-class Person:
-    """What stays the same wherever a person is seen."""
+class Wardrobe:
+    """Colours and clothes: with the body, what stays the same wherever a person is seen."""
 
-    width: float
-    leg: float
     skin: Colour
     hair: Colour
-    long_hair: bool
+    haircut: str
     hat: Colour | None
     top: Colour
     second: Colour
     pattern: str
     long_sleeves: bool
     bottom: Colour
-    cut: str
     shoes: Colour
-    carries: str
     bag: Colour
 
 
-def random_person(rng: np.random.Generator) -> Person:
-    """Draw a body and a wardrobe."""
-    colours = rng.permutation(len(_CLOTHES))
-    top, second, bottom, bag, hat = (_jitter(_CLOTHES[i], rng) for i in colours[:5])
-    return Person(
-        width=rng.uniform(0.85, 1.2),
-        leg=rng.uniform(0.45, 0.5),
+def random_wardrobe(rng: np.random.Generator) -> Wardrobe:
+    """Draw what a person wears."""
+    top, second, bottom, bag, hat = (_jitter(_CLOTHES[i], rng) for i in rng.permutation(len(_CLOTHES))[:5])
+    return Wardrobe(
         skin=_jitter(_SKIN[rng.integers(len(_SKIN))], rng),
         hair=_jitter(_HAIR[rng.integers(len(_HAIR))], rng),
-        long_hair=bool(rng.random() < 0.45),
+        haircut=_HAIRCUTS[rng.integers(len(_HAIRCUTS))],
         hat=hat if rng.random() < 0.2 else None,
         top=top,
         second=second,
-        pattern=str(rng.choice(["plain", "stripes", "halves", "band", "jacket"])),
+        pattern=_PATTERNS[rng.integers(len(_PATTERNS))],
         long_sleeves=bool(rng.random() < 0.6),
         bottom=bottom,
-        cut=str(rng.choice(["trousers", "trousers", "shorts", "skirt", "coat"])),
         shoes=_jitter(_CLOTHES[rng.integers(len(_CLOTHES))], rng),
-        carries=str(rng.choice(["nothing", "nothing", "backpack", "handbag", "suitcase"])),
         bag=bag,
     )
 
 
-def pose_figure(person: Person, foot: tuple[float, float], height: float, rng: np.random.Generator) -> list[Shape]:
-    """A person standing or walking.
+def figures(
+    bodies: np.ndarray, poses: np.ndarray, wardrobes: Sequence[Wardrobe], whole: np.ndarray, light: int
+) -> list[list[Shape]]:
+    """Draw people into their boxes.
 
     Args:
-        person: who.
-        foot: x of the body's axis and y of the ground, pixels.
-        height: of the standing person, pixels.
-        rng: draws the pose: stride, arms, the side shown and the way it faces.
+        bodies, poses: (n,) BODY and POSE.
+        wardrobes: n of them.
+        whole: (n, 4) xyxy, pixels, the box around each person; only its height and position are used.
+        light: the side that the light comes from: -1 left, 1 right.
 
     Returns:
-        Polygons in image pixels, to be painted in order.
+        Per person: polygons in image pixels, to be painted in order.
     """
-    stride = rng.uniform(0.01, 0.11)
-    swing = rng.uniform(-0.07, 0.07)
-    from_behind = bool(rng.random() < 0.4)
-    side = 1 if rng.random() < 0.5 else -1
-    parts = [
-        *(_bag(person, side, from_behind) if not from_behind else ()),
-        *_legs(person, stride),
-        *_torso(person),
-        *_arms(person, swing),
-        *(_bag(person, side, from_behind) if from_behind else ()),
-        *_head(person, from_behind),
-    ]
-    scale = np.array([side * height * person.width, height])
-    return [(points * scale + np.array([foot[0], foot[1] - height]), colour) for points, colour in parts]
+    joints, radii = skeleton(bodies, poses)
+    left, right = (joints[..., 0] - radii).min(axis=1), (joints[..., 0] + radii).max(axis=1)
+    drawn = []
+    for i, wardrobe in enumerate(wardrobes):
+        mirror, width = int(poses["mirror"][i]), float(bodies["width"][i])
+        height = whole[i, 3] - whole[i, 1]
+        scale = np.array([mirror * height * width, height])
+        # The box begins where the body reaches furthest to the left, or mirrored, to the right.
+        start = left[i] if mirror > 0 else -right[i]
+        origin = np.array([whole[i, 0] - start * width * height, whole[i, 1]])
+        cut, carried = CUTS[bodies["cut"][i]], CARRIED[bodies["carried"][i]]
+        at = dict(zip(JOINTS, joints[i].tolist(), strict=True))
+        figure = _Figure(at, float(radii[i, -2]), cut, carried, bool(poses["behind"][i]), wardrobe, light * mirror)
+        drawn.append([(points * scale + origin, colour) for points, colour in figure.shapes()])
+    return drawn
 
 
-def bounds(figure: list[Shape]) -> np.ndarray:
-    """(4,) float64: the figure's bounding box, xyxy, pixels."""
-    points = np.concatenate([points for points, _ in figure])
-    return np.concatenate([points.min(axis=0), points.max(axis=0)])
+@dataclass(frozen=True)
+class _Figure:
+    """A person in the unit frame: y from 0 (crown) to 1 (soles), x from the body's axis; lit from one side."""
+
+    at: dict[str, list[float]]
+    hem: float
+    cut: str
+    carried: str
+    behind: bool
+    wears: Wardrobe
+    light: int
+
+    def shapes(self) -> list[Shape]:
+        """Polygons in the order of painting."""
+        dark, bright = ("-", "+") if self.light > 0 else ("+", "-")
+        arms = [*self._arm(dark, _SHADE), *self._arm(bright, 1.0)]
+        if self.behind:
+            return [*self._legs(), *arms, *self._torso(), *self._head(), *self._bag()]
+        under = self._bag() if self.carried == "backpack" else []
+        over = [*self._straps(), *arms] if self.carried == "backpack" else [*arms, *self._bag()]
+        return [*under, *self._back_hair(), *self._legs(), *self._torso(), *self._head(), *over]
+
+    def _legs(self) -> list[Shape]:
+        shapes: list[Shape] = []
+        for side, tone in (("-", _SHADE), ("+", 1.0)):
+            cloth = self.wears.bottom
+            covered = self.cut in ("trousers", "coat")
+            shin = cloth if covered else self.wears.skin
+            thigh = cloth if covered or self.cut == "shorts" else self.wears.skin
+            hip, knee, ankle, foot = (self.at[joint + side] for joint in ("hip", "knee", "ankle", "foot"))
+            shapes.append(_limb(knee, ankle, LIMB_RADII[4:6], _tone(shin, tone)))
+            shapes.append(_limb(hip, knee, LIMB_RADII[3:5], _tone(thigh, tone)))
+            # A shoe: a rounded toe on a flat sole.
+            shoe = _ellipse(foot, LIMB_RADII[6], 0.03)
+            sole = foot[1] + 0.024
+            shapes.append((np.minimum(shoe, [np.inf, sole]), _tone(self.wears.shoes, tone)))
+        return shapes
+
+    def _torso(self) -> list[Shape]:
+        wears = self.wears
+        shapes: list[Shape] = []
+        ys, halves = list(_TORSO_Y), list(_TORSO_HALF)
+        if self.cut in ("dress", "coat"):
+            ys, halves = [*ys[:-1], self.at["hem"][1]], [*halves[:-1], self.hem]
+        elif self.cut == "skirt":
+            skirt = _rows([0.47, self.at["hem"][1]], [0.09, self.hem])
+            shapes += [(skirt, wears.bottom), (self._dark_side(skirt), _tone(wears.bottom, _SHADE))]
+        else:
+            shapes.append((_rows([0.5, 0.575], [0.093, 0.098]), wears.bottom))
+
+        def band(top: float, bottom: float, left: float = -1, right: float = 1) -> np.ndarray:
+            inner = [y for y in ys if top < y < bottom]
+            rows = [top, *inner, bottom]
+            return _rows(rows, np.interp(rows, ys, halves).tolist(), left, right)
+
+        end = ys[-1]
+        outline = band(ys[0], end)
+        shapes += [(outline, wears.top)]
+        if wears.pattern == "stripes":
+            edges = np.linspace(0.22, end, 8).tolist()
+            shapes += [(band(edges[i], edges[i + 1]), wears.second) for i in (0, 2, 4, 6)]
+        elif wears.pattern == "halves":
+            shapes.append((band(ys[0], end, 0, 1), wears.second))
+        elif wears.pattern == "band":
+            shapes.append((band(0.27, 0.37), wears.second))
+        elif wears.pattern == "jacket" and not self.behind:
+            shapes.append((band(ys[0], end, -0.3, 0.3), wears.second))
+        elif wears.pattern == "dots":
+            spots = [(x, y) for y in (0.25, 0.33, 0.41, 0.49) for x in (-0.055, 0.0, 0.055)]
+            shapes += [(_ellipse(spot, 0.015, 0.014), wears.second) for spot in spots]
+        side = wears.second if wears.pattern == "halves" and self.light < 0 else wears.top
+        if wears.pattern not in ("stripes", "band"):
+            shapes.append((self._dark_side(outline), _tone(side, _SHADE)))
+        return shapes
+
+    def _dark_side(self, outline: np.ndarray) -> np.ndarray:
+        """The strip of a symmetric outline that lies away from the light."""
+        half = len(outline) // 2
+        edge = outline[:half] if self.light > 0 else outline[half:][::-1]
+        inner = edge * [0.55, 1.0]
+        return np.concatenate([edge, inner[::-1]])
+
+    def _arm(self, side: str, tone: float) -> list[Shape]:
+        shoulder, elbow, hand = (self.at[joint + side] for joint in ("shoulder", "elbow", "hand"))
+        skin, sleeve = _tone(self.wears.skin, tone), _tone(self.wears.top, tone)
+        # An arm is set off from a torso of the same colour by being a little darker.
+        sleeve = _tone(sleeve, 0.92)
+        wrist = [elbow[i] + 0.9 * (hand[i] - elbow[i]) for i in (0, 1)]
+        fore, thick = (sleeve, 1.0) if self.wears.long_sleeves else (skin, 0.85)
+        return [
+            (_ellipse(hand, LIMB_RADII[2], 0.024), skin),
+            _limb(elbow, wrist, (LIMB_RADII[1] * thick, LIMB_RADII[2] * 0.9), fore),
+            _limb(shoulder, elbow, LIMB_RADII[:2], sleeve),
+        ]
+
+    def _back_hair(self) -> list[Shape]:
+        if self.wears.haircut != "long":
+            return []
+        return [(_rows([0.05, 0.12, 0.215], [0.058, 0.07, 0.075]), self.wears.hair)]
+
+    def _head(self) -> list[Shape]:
+        wears = self.wears
+        hair = wears.hair if wears.haircut != "bald" else wears.skin
+        shapes: list[Shape] = [(_rows([0.12, 0.18], [0.03, 0.036]), _tone(wears.skin, _SHADE))]
+        skull = _ellipse((0.0, 0.078), 0.051, 0.072)
+        if self.behind:
+            shapes.append((skull, hair))
+            if wears.haircut == "long":
+                shapes.append((_rows([0.05, 0.12, 0.225], [0.055, 0.068, 0.07]), hair))
+        else:
+            shapes += [(skull, wears.skin), (_ellipse((-0.018 * self.light, 0.082), 0.034, 0.062), wears.skin)]
+            shapes.append((self._dark_side(_rows([0.06, 0.1, 0.135], [0.05, 0.048, 0.03])), _tone(wears.skin, 0.88)))
+        if wears.haircut == "bun":
+            shapes.append((_ellipse((0.0, 0.02), 0.03, 0.02), hair))
+        cap = _ellipse((0.0, 0.066), 0.056, 0.066)
+        if wears.hat is not None:
+            shapes.append((np.minimum(cap, [np.inf, 0.064]), wears.hat))
+            shapes.append((_rows([0.054, 0.068], [0.068, 0.072]), _tone(wears.hat, _SHADE)))
+        elif wears.haircut != "bald":
+            shapes.append((np.minimum(cap, [np.inf, 0.056]), hair))
+        return shapes
+
+    def _straps(self) -> list[Shape]:
+        strap = _tone(self.wears.bag, _SHADE)
+        return [(np.array([(x - 0.01, 0.18), (x + 0.01, 0.18), (x + 0.012, 0.4), (x - 0.008, 0.4)]), strap)
+                for x in (-0.068, 0.068)]  # fmt: skip
+
+    def _bag(self) -> list[Shape]:
+        x, y = self.at["carried"]
+        colour, dark = self.wears.bag, _tone(self.wears.bag, _DEEP)
+        if self.carried == "backpack":
+            half = 0.092 if self.behind else 0.135
+            pack = _rows([0.2, 0.215, 0.41, 0.43], [0.75 * half, half, half, 0.85 * half])
+            pocket = [(_rows([0.33, 0.41], [0.06, 0.06]), _tone(colour, _SHADE))] if self.behind else []
+            return [(pack, colour), *pocket]
+        if self.carried == "handbag":
+            hand = self.at["hand+"]
+            strap = np.array([(hand[0] - 0.008, hand[1]), (hand[0] + 0.008, hand[1]), (x + 0.04, y), (x - 0.04, y)])
+            body = _rows([y - 0.05, y + 0.05], [0.048, 0.06], at=x)
+            flap = _rows([y - 0.05, y - 0.01], [0.048, 0.052], at=x)
+            return [(strap, dark), (body, colour), (flap, _tone(colour, _SHADE))]
+        if self.carried == "suitcase":
+            hand = self.at["hand+"]
+            rod = np.array([(hand[0], hand[1]), (hand[0] + 0.012, hand[1]), (x + 0.01, y), (x - 0.01, y)])
+            body = _rows([y - 0.125, y - 0.115, y + 0.1, y + 0.11], [0.06, 0.072, 0.072, 0.06], at=x)
+            wheels = [(_ellipse((x + dx, y + 0.115), 0.014, 0.014), (30, 30, 32)) for dx in (-0.045, 0.045)]
+            bands = [(_rows([y - 0.1, y + 0.09], [0.006, 0.006], at=x + dx), dark) for dx in (-0.03, 0.03)]
+            return [(rod, (70, 70, 74)), *wheels, (body, colour), *bands]
+        return []
 
 
-# Below, a body stands in the unit frame: y from 0 (crown) to 1 (soles), x from the body's axis.
+def _limb(start: Sequence[float], end: Sequence[float], radii: Sequence[float], colour: Colour) -> Shape:
+    """Two discs and what is between them."""
+    r1, r2 = radii
+    dx, dy = end[0] - start[0], end[1] - start[1]
+    turn = np.arctan2(dy, dx) - np.pi / 2
+    c, s = np.cos(turn), np.sin(turn)
+    half = _CIRCLE @ np.array([[c, s], [-s, c]])
+    # The first six points of the circle look along the limb.
+    return np.concatenate([half[:7] * r2 + end, half[6:] * r1 + start, half[:1] * r1 + start]), colour
 
 
-def _legs(person: Person, stride: float) -> list[Shape]:
-    hip = 1 - person.leg - 0.03
-    shapes: list[Shape] = []
-    for direction in (-1, 1):
-        ankle = direction * (0.035 + stride)
-        leg = [(direction * 0.005, hip), (direction * 0.085, hip), (ankle + 0.03, 0.96), (ankle - 0.03, 0.96)]
-        shapes.append((np.array(leg), person.bottom if person.cut in ("trousers", "coat") else person.skin))
-        if person.cut == "shorts":
-            knee = direction * (0.045 + stride / 2)
-            upper = [(direction * 0.0, hip), (direction * 0.09, hip), (knee + 0.045, 0.74), (knee - 0.045, 0.74)]
-            shapes.append((np.array(upper), person.bottom))
-        shapes.append((_ellipse(ankle + 0.012, 0.975, 0.042, 0.025), person.shoes))
-    if person.cut == "skirt":
-        flare = 0.12 + stride / 2
-        shapes.append(
-            (np.array([(-0.085, hip - 0.03), (0.085, hip - 0.03), (flare, 0.76), (-flare, 0.76)]), person.bottom)
-        )
-    return shapes
+def _rows(
+    ys: Sequence[float], halves: Sequence[float], left: float = -1, right: float = 1, *, at: float = 0
+) -> np.ndarray:
+    """The outline with these half-widths at these heights: down the left side, up the right one."""
+    y, half = np.array(ys), np.array(halves)
+    return np.concatenate([np.stack([at + left * half, y], 1), np.stack([at + right * half, y], 1)[::-1]])
 
 
-def _torso(person: Person) -> list[Shape]:
-    top, waist = 0.17, 1 - person.leg
-    hem = waist + (0.17 if person.cut == "coat" else 0.0)
-
-    def rows(y1: float, y2: float, x1: float = -1, x2: float = 1) -> np.ndarray:
-        # The torso narrows from the shoulders (half-width 0.115) to the hem (0.09).
-        def half(y: float) -> float:
-            return 0.115 - 0.025 * (y - top) / (hem - top)
-
-        return np.array([(x1 * half(y1), y1), (x2 * half(y1), y1), (x2 * half(y2), y2), (x1 * half(y2), y2)])
-
-    shapes: list[Shape] = [(rows(top, hem), person.top)]
-    if person.pattern == "stripes":
-        edges = np.linspace(top, hem, 8)
-        shapes += [(rows(edges[i], edges[i + 1]), person.second) for i in (1, 3, 5)]
-    elif person.pattern == "halves":
-        shapes.append((rows(top, hem, 0, 1), person.second))
-    elif person.pattern == "band":
-        shapes.append((rows(top + 0.1, top + 0.2), person.second))
-    elif person.pattern == "jacket":
-        shapes.append((rows(top, hem, -0.35, 0.35), person.second))
-    return shapes
+def _ellipse(centre: Sequence[float], rx: float, ry: float) -> np.ndarray:
+    return _CIRCLE * (rx, ry) + centre
 
 
-def _arms(person: Person, swing: float) -> list[Shape]:
-    shapes: list[Shape] = []
-    for direction in (-1, 1):
-        hand = direction * 0.15 + swing
-        arm = np.array([(direction * 0.085, 0.18), (direction * 0.125, 0.18), (hand + 0.018, 0.5), (hand - 0.018, 0.5)])
-        shapes.append((arm, person.top if person.long_sleeves else person.skin))
-        if not person.long_sleeves:
-            elbow = (direction * 0.105 + hand) / 2
-            sleeve = [(direction * 0.08, 0.18), (direction * 0.13, 0.18), (elbow + 0.03, 0.31), (elbow - 0.03, 0.31)]
-            shapes.append((np.array(sleeve), person.top))
-        shapes.append((_ellipse(hand, 0.515, 0.02, 0.022), person.skin))
-    return shapes
-
-
-def _head(person: Person, from_behind: bool) -> list[Shape]:
-    neck = (np.array([(-0.032, 0.12), (0.032, 0.12), (0.032, 0.19), (-0.032, 0.19)]), person.skin)
-    locks = (np.array([(-0.065, 0.06), (0.065, 0.06), (0.075, 0.21), (-0.075, 0.21)]), person.hair)
-    shapes: list[Shape] = [neck]
-    if person.long_hair:
-        # Long hair falls over the neck when seen from behind, and behind it otherwise.
-        shapes = [neck, locks] if from_behind else [locks, neck]
-    shapes.append((_ellipse(0, 0.08, 0.055, 0.072), person.hair if from_behind else person.skin))
-    crown = _ellipse(0, 0.065, 0.06, 0.065)
-    shapes.append((crown[crown[:, 1] <= 0.066], person.hat or person.hair))
-    if person.hat:
-        shapes.append((np.array([(-0.08, 0.055), (0.08, 0.055), (0.08, 0.07), (-0.08, 0.07)]), person.hat))
-    return shapes
-
-
-def _bag(person: Person, side: int, from_behind: bool) -> list[Shape]:
-    if person.carries == "backpack":
-        half = 0.085 if from_behind else 0.135
-        return [(np.array([(-half, 0.2), (half, 0.2), (half, 0.42), (-half, 0.42)]), person.bag)]
-    if person.carries == "handbag":
-        x = 0.17 * side
-        return [(np.array([(x - 0.06, 0.5), (x + 0.06, 0.5), (x + 0.07, 0.62), (x - 0.07, 0.62)]), person.bag)]
-    if person.carries == "suitcase":
-        x = 0.22 * side
-        return [(np.array([(x - 0.075, 0.68), (x + 0.075, 0.68), (x + 0.075, 0.98), (x - 0.075, 0.98)]), person.bag)]
-    return []
-
-
-def _ellipse(x: float, y: float, rx: float, ry: float) -> np.ndarray:
-    angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
-    return np.stack([x + rx * np.cos(angle), y + ry * np.sin(angle)], axis=1)
+def _tone(colour: Colour, factor: float) -> Colour:
+    r, g, b = colour
+    return int(r * factor), int(g * factor), int(b * factor)
 
 
 def _jitter(colour: Colour, rng: np.random.Generator) -> Colour:
