@@ -1,0 +1,1 @@
+"""Datasets written for other libraries: Hugging Face datasets, Parquet, COCO-style JSON, and described in Croissant."""
