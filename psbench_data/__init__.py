@@ -11,6 +11,7 @@ Needs neither torch nor psbench.
 
 from psbench_data.dataset import PersonSearchDataset
 from psbench_data.errors import InputError
+from psbench_data.integrity import IntegrityReport, doctor
 from psbench_data.protocol import Protocol, Queries, Query
 from psbench_data.registry import available, load
 from psbench_data.scenes import UNLABELED, Scene, Scenes
@@ -18,6 +19,7 @@ from psbench_data.scenes import UNLABELED, Scene, Scenes
 __all__ = [
     "UNLABELED",
     "InputError",
+    "IntegrityReport",
     "PersonSearchDataset",
     "Protocol",
     "Queries",
@@ -25,5 +27,6 @@ __all__ = [
     "Scene",
     "Scenes",
     "available",
+    "doctor",
     "load",
 ]
