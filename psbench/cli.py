@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from psbench.doctor import diagnose, require_zoo
-from psbench_data.console import complain_on_input_error
+from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options
 
 if TYPE_CHECKING:
     from psbench import CBGM
@@ -31,6 +31,7 @@ def train(
     root: _Root,
     output: Annotated[Path, typer.Option(help="The run folder to make.", show_default=False)],
     data: _Data = "cuhk_sysu",
+    option: DatasetOptions = None,
     recipe: Annotated[str | None, typer.Option(help="Another recipe than MODEL-DATA, for example seqnet-demo.")] = None,
     changes: Annotated[
         list[str], typer.Option("--set", help="Change a value, e.g. optimizer.lr=0.01. Repeatable.")
@@ -49,7 +50,7 @@ def train(
     if chosen.model != model:
         raise InputError(f"recipe {chosen.name} is for {chosen.model}, not for {model}.")
     try:
-        run = run_training(chosen.override(_changes(changes)), load(data, root=root), output)
+        run = run_training(chosen.override(_changes(changes)), load(data, root=root, **parsed_options(option)), output)
     except NonFiniteLossError as error:
         typer.echo(f"stopped: {error}", err=True)
         raise typer.Exit(1) from None
@@ -63,6 +64,7 @@ def predict(
     root: _Root,
     output: Annotated[Path, typer.Option(help="The predictions folder to make.", show_default=False)],
     data: _Data = "cuhk_sysu",
+    option: DatasetOptions = None,
     ground_truth_boxes: Annotated[bool, typer.Option(help="Embed the annotated boxes instead of detecting.")] = False,
     context: Annotated[bool, typer.Option(help="Detect around each query, too, as CBGM needs it.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Scenes at once; 1 is free of padding.")] = 1,
@@ -79,7 +81,7 @@ def predict(
     from psbench_data.atomic import new_folder
 
     finished = Run.load(run)
-    dataset = load(data, root=root)
+    dataset = load(data, root=root, **parsed_options(option))
     with new_folder(output) as folder:
         predictions = run_prediction(
             finished.model(),
@@ -99,6 +101,7 @@ def evaluate(
     predictions: _Predictions,
     root: _Root,
     data: _Data = "cuhk_sysu",
+    option: DatasetOptions = None,
     protocols: Annotated[list[str], typer.Option("--protocol", help="One protocol, or several; all by default.")] = [],  # noqa: B006
     det_threshold: Annotated[float, typer.Option(min=0, max=1, help="Leave out detections below this score.")] = 0.5,
     cbgm: Annotated[str | None, typer.Option(metavar="K1,K2", help="Match the people around, e.g. 10,3.")] = None,
@@ -115,7 +118,7 @@ def evaluate(
     from psbench_data import load
     from psbench_data.atomic import new_file
 
-    dataset = load(data, root=root)
+    dataset = load(data, root=root, **parsed_options(option))
     loaded = Predictions.load(predictions)
     matching = None if cbgm is None else _cbgm(cbgm)
     evaluations = [
@@ -143,7 +146,10 @@ def rank(
     root: _Root,
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML page to write.")] = Path("ranking.html"),
     data: _Data = "cuhk_sysu",
-    protocol: Annotated[str, typer.Option(help="The protocol to search under.")] = "gallery-100",
+    option: DatasetOptions = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="The protocol to search under: gallery-100 if not given, else the first.")
+    ] = None,
     queries: Annotated[int, typer.Option(min=3, help="How many queries to show.")] = 12,
 ) -> None:
     """Show queries with their five most similar detections as a page of pictures.
@@ -155,9 +161,10 @@ def rank(
     from psbench.reporting.ranking import write_ranking
     from psbench_data import load
 
-    dataset = load(data, root=root)
+    dataset = load(data, root=root, **parsed_options(option))
     loaded = Predictions.load(predictions)
-    task = dataset.protocol(protocol)
+    first = "gallery-100" if "gallery-100" in dataset.protocols else dataset.protocols[0]
+    task = dataset.protocol(protocol or first)
     evaluation = score(loaded, task)
     method = loaded.method or predictions.name
     write_ranking(loaded, task, evaluation, output, method=method, data=dataset.origin, queries=queries)

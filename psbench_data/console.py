@@ -1,17 +1,39 @@
-"""How the command lines report input that cannot be right."""
+"""What the command lines share: options of datasets, and how they report input that cannot be right."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
 from psbench_data.errors import InputError
 
+DatasetOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option", "-O", help="An option of the dataset, as in -O train_subset=30 (movienet_cs). May be repeated."
+    ),
+]
+"""Of a command that opens a dataset; `parsed_options` makes them arguments of `load`."""
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def parsed_options(options: list[str] | None) -> dict[str, Any]:
+    """`name=value` pairs; whole numbers become such.
+
+    Raises:
+        InputError: one is no such pair.
+    """
+    pairs: dict[str, Any] = {}
+    for option in options or []:
+        name, equals, value = option.partition("=")
+        if not (name and equals):
+            raise InputError(f"--option {option}: expected name=value, as in train_subset=30.")
+        pairs[name] = int(value) if value.isdecimal() else value
+    return pairs
 
 
 def complain_on_input_error(command: Callable[P, R]) -> Callable[P, R]:

@@ -1,4 +1,4 @@
-"""What the README shows can be typed: commands parse, snippets compile and name what exists."""
+"""What the README and docs/ show can be typed: commands parse, snippets compile and name what exists."""
 
 import ast
 import re
@@ -15,10 +15,13 @@ from psbench import zoo
 from psbench.cli import app
 from psbench_data.cli import app as data_app
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-COMMANDS = re.findall(r"^(?:\$ |    )((?:psbench|psbench-data) .+)$", README, re.MULTILINE)
-SCRIPTS = re.findall(r"python (reproduce/\w+\.py)", README)
-SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+ROOT = Path(__file__).parent.parent
+PAGES = {path.name: path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
+SHOWN = "\n".join(PAGES.values())
+COMMANDS = re.findall(r"^(?:\$ |    )((?:psbench|psbench-data) .+)$", SHOWN, re.MULTILINE)
+SCRIPTS = re.findall(r"python (reproduce/\w+\.py)", SHOWN)
+SNIPPETS = re.findall(r"```python\n(.*?)```", SHOWN, re.DOTALL)
+LINKS = [(name, link) for name, page in PAGES.items() for link in re.findall(r"\]\(([^)#]+)", page)]
 MODULES = {"psbench": psbench, "psbench_data": psbench_data, "zoo": zoo}
 
 
@@ -38,7 +41,25 @@ def test_commands_parse(line: str) -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_scripts_exist(script: str) -> None:
-    assert (Path(__file__).parent.parent / script).is_file()
+    assert (ROOT / script).is_file()
+
+
+@pytest.mark.parametrize(("page", "link"), LINKS)
+def test_links_lead_somewhere(page: str, link: str) -> None:
+    folder = ROOT if page == "README.md" else ROOT / "docs"
+    assert link.startswith("https://") or (folder / link).exists()
+
+
+def test_own_data_loads_as_the_page_says(tmp_path: Path) -> None:
+    page = PAGES["own_data.md"]
+    (tmp_path / "test.json").write_text(re.findall(r"```json\n(.*?)```", page, re.DOTALL)[0])
+    snippet = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
+    names: dict = {}
+    exec(snippet.replace('"/data/mine"', repr(str(tmp_path))), names)
+    assert names["dataset"].split("test").identities == ("anna", "bo")
+    # anna under two cameras; bo, twice under one, once.
+    assert len(names["protocol"].queries) == 3
+    assert (names["larger"].gallery_sizes == 2).all()
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)

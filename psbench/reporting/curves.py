@@ -41,7 +41,10 @@ def write_gallery_curves(measured: Sequence[Measured], folder: Path, name: str =
 
 
 def gallery_curves(measured: Sequence[Measured]) -> pd.DataFrame:
-    """One row a point: method, zoo_system, gallery_size, map (percent), kind, data."""
+    """One row a point: method, zoo_system, gallery_size, map (percent), kind, data.
+
+    Protocols that are no gallery size (`occlusion`) are no points.
+    """
     import pandas as pd
 
     rows = published("glcnet_figure_gallery_curves")[["method", "zoo_system", "gallery_size", "map"]]
@@ -58,6 +61,7 @@ def gallery_curves(measured: Sequence[Measured]) -> pd.DataFrame:
             "recipe_digest": m.recipe_digest,
         }
         for m in measured
+        if m.protocol.startswith("gallery-")
     ]
     columns = [*rows.columns, "fingerprint", "recipe", "recipe_digest"]
     return pd.concat([rows.reindex(columns=columns), pd.DataFrame(ours, columns=columns)], ignore_index=True)
