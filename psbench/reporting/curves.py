@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +44,7 @@ def write_gallery_curves(measured: Sequence[Measured], folder: Path, name: str =
 def gallery_curves(measured: Sequence[Measured]) -> pd.DataFrame:
     """One row a point: method, zoo_system, gallery_size, map (percent), kind, data.
 
-    Protocols that are no gallery size (`occlusion`) are no points.
+    Protocols that are no gallery size (`gallery-all`, `occlusion`) are no points.
     """
     import pandas as pd
 
@@ -61,7 +62,7 @@ def gallery_curves(measured: Sequence[Measured]) -> pd.DataFrame:
             "recipe_digest": m.recipe_digest,
         }
         for m in measured
-        if m.protocol.startswith("gallery-")
+        if re.fullmatch(r"gallery-\d+", m.protocol)
     ]
     columns = [*rows.columns, "fingerprint", "recipe", "recipe_digest"]
     return pd.concat([rows.reindex(columns=columns), pd.DataFrame(ours, columns=columns)], ignore_index=True)
