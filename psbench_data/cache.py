@@ -23,7 +23,7 @@ from psbench_data.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT = 2
+FORMAT = 3
 """Grows when a reader or a table layout changes, so that tables of older versions are not used."""
 
 _SETTLED_NS = 2_000_000_000

@@ -40,6 +40,7 @@ def protocol_table(
     *,
     rest: Rest = "none",
     pool: Sequence[int] | None = None,
+    by_rule: bool = False,
 ) -> pa.Table:
     """Put queries and their galleries into columns.
 
@@ -52,6 +53,7 @@ def protocol_table(
         truth_boxes: Q arrays (n, 4), xyxy, pixels.
         rest: which scenes are searched besides the listed ones, see `Protocol`.
         pool: the test scenes that belong to the protocol; None for all.
+        by_rule: whether the galleries follow from the annotation, see `Protocol`.
 
     Returns:
         A table with one row a query.
@@ -63,7 +65,7 @@ def protocol_table(
 
     listed_offsets, entries = ragged(listed)
     truth_offsets, truths = ragged(truth_entries)
-    settings = {"rest": rest, "pool": None if pool is None else sorted(int(i) for i in pool)}
+    settings = {"rest": rest, "pool": None if pool is None else sorted(int(i) for i in pool), "by_rule": by_rule}
     return pa.table(
         {
             "scene": pa.array(np.asarray(scenes, np.int32)),
@@ -99,7 +101,7 @@ def by_rule(test: Scenes, queries: QueryList, rest: Rest = "all") -> pa.Table:
         listed.append(places[kept])
         truth.append(their_boxes[kept])
     entries = [np.arange(len(places)) for places in listed]
-    return protocol_table(*queries, listed, entries, truth, rest=rest)
+    return protocol_table(*queries, listed, entries, truth, rest=rest, by_rule=True)
 
 
 def drawn(test: Scenes, queries: QueryList, size: int, seed: int) -> pa.Table:

@@ -101,6 +101,8 @@ class Protocol:
         listed_offsets: (Q + 1,) int64; query q's entries are rows `listed_offsets[q]:listed_offsets[q + 1]`.
         listed_scenes: (E,) int32, the scene of each entry, in the order of the official list.
         rest: the rule for all other scenes.
+        by_rule: whether the galleries follow from the annotation alone, as in PRW; the listed scenes are then all those
+            with the person. Otherwise an official or drawn list names them.
         pool: (P,) int32, ascending: the test scenes that belong to this protocol.
         truth_offsets: (Q + 1,) int64; query q's true boxes are rows `truth_offsets[q]:truth_offsets[q + 1]`.
         truth_entries: (T,) int32, which of the query's listed entries each true box belongs to.
@@ -133,6 +135,7 @@ class Protocol:
         self.truth_boxes = flat_values(table, "truth_boxes").reshape(-1, 4)
         settings = json.loads(table.schema.metadata[b"settings"])
         self.rest: Rest = settings["rest"]
+        self.by_rule: bool = settings["by_rule"]
         pool = settings["pool"]
         self.pool = np.arange(len(scenes), dtype=np.int32) if pool is None else np.array(pool, np.int32)
 
@@ -150,19 +153,31 @@ class Protocol:
 
     def rest_of(self, query: int) -> np.ndarray:
         """(S,) bool: the scenes that are searched for a query without being listed."""
-        chosen = np.zeros(len(self.scenes), bool)
-        if self.rest == "none":
-            return chosen
-        own, cameras = self.queries.scenes[query], self.scenes.camera_ids
-        if self.rest == "all":
-            chosen[self.pool] = True
-        elif self.rest == "other-cameras":
-            chosen[self.pool] = cameras[self.pool] != cameras[own]
-        else:
-            chosen[self.pool] = cameras[self.pool] == cameras[own]
-        chosen[own] = False
+        group, members = self.rest_sets
+        if not len(members):
+            return np.zeros(len(self.scenes), bool)
+        chosen = members[group[query]].copy()
+        chosen[self.queries.scenes[query]] = False
         chosen[self.listed(query)] = False
         return chosen
+
+    @cached_property
+    def rest_sets(self) -> tuple[np.ndarray, np.ndarray]:
+        """The rest, as few sets: all queries of a camera share one, but for their own and their listed scenes.
+
+        Returns:
+            (Q,) int64, which set each query's rest is taken from, and (G, S) bool, the scenes of each set; without any
+            set where `rest` is `none`.
+        """
+        pool = np.zeros(len(self.scenes), bool)
+        pool[self.pool] = True
+        if self.rest == "none":
+            return np.full(len(self.queries), -1), np.zeros((0, len(pool)), bool)
+        if self.rest == "all":
+            return np.zeros(len(self.queries), np.int64), pool[None]
+        cameras, group = np.unique(self.scenes.camera_ids[self.queries.scenes], return_inverse=True)
+        same = cameras[:, None] == self.scenes.camera_ids
+        return group, pool & (same if self.rest == "same-camera" else ~same)
 
     def searched(self, query: int) -> np.ndarray:
         """(S,) bool: the scenes searched for a query."""
@@ -182,22 +197,36 @@ class Protocol:
         sizes = np.diff(self.listed_offsets)
         if self.rest == "none":
             return sizes
-        return sizes + np.array([self.rest_of(q).sum() for q in range(len(self.queries))], np.int64)
+        group, members = self.rest_sets
+        rows = np.arange(len(sizes))
+        # Each query's own scene and its listed ones are not among the rest.
+        key = np.concatenate([rows, self.listed_queries]) * len(self.scenes)
+        key = np.unique(key + np.concatenate([self.queries.scenes, self.listed_scenes]))
+        query, scene = np.divmod(key, len(self.scenes))
+        left_out = np.bincount(query[members[group[query], scene]], minlength=len(sizes))
+        return sizes + members.sum(axis=1)[group] - left_out
 
     @cached_property
     def needed(self) -> np.ndarray:
         """(n,) ascending: the test scenes that are in any gallery."""
         chosen = np.zeros(len(self.scenes), bool)
         chosen[self.listed_scenes] = True
-        if self.rest != "none":
-            for q in range(len(self.queries)):
-                chosen |= self.rest_of(q)
+        group, members = self.rest_sets
+        for g, scenes in enumerate(members):
+            own = np.unique(self.queries.scenes[group == g])
+            # Queries of two scenes cover each other's.
+            chosen |= scenes if len(own) > 1 else scenes & (np.arange(len(scenes)) != own)
         return np.flatnonzero(chosen)
 
     @cached_property
     def unanswerable(self) -> np.ndarray:
         """(n,) the queries whose person is nowhere in their gallery; no average precision is defined for them."""
         return np.flatnonzero(np.diff(self.truth_offsets) == 0)
+
+    @cached_property
+    def listed_queries(self) -> np.ndarray:
+        """(E,) int64: the query of each listed entry."""
+        return np.repeat(np.arange(len(self.queries)), np.diff(self.listed_offsets))
 
     @cached_property
     def truth_queries(self) -> np.ndarray:
@@ -212,13 +241,10 @@ class Protocol:
     @cached_property
     def truth_searched(self) -> np.ndarray:
         """(T,) bool: whether the true box can be found, being that of its scene's first entry."""
-        found = np.zeros(len(self.truth_entries), bool)
-        for q in range(len(self.queries)):
-            rows = slice(self.truth_offsets[q], self.truth_offsets[q + 1])
-            listed = self.listed(q)
-            # Entries with a person come first in the official lists, so looking back from them is cheap.
-            found[rows] = [listed[e] not in listed[:e] for e in self.truth_entries[rows]]
-        return found
+        key = self.listed_queries * len(self.scenes) + self.listed_scenes
+        first = np.zeros(len(key), bool)
+        first[np.unique(key, return_index=True)[1]] = True
+        return first[self.listed_offsets[:-1][self.truth_queries] + self.truth_entries]
 
     @cached_property
     def digest(self) -> str:

@@ -9,8 +9,9 @@ One row a query. Scenes are positions in the test split, which is stored beside 
     truth_entries  list of int32     which entries of `listed` have the person
     truth_boxes    list of 4 x float32   the person's box there
 
-The file's metadata has `version`, and `settings` as JSON: `rest`, the rule for the scenes that are not listed, and
-`pool`, the positions that belong to the protocol (null for all).
+The file's metadata has `version`, and `settings` as JSON: `rest`, the rule for the scenes that are not listed; `pool`,
+the positions that belong to the protocol (null for all); and `by_rule`, whether the galleries follow from the
+annotation alone (false where it is not said).
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def read_protocol(path: Path, test: Scenes) -> pa.Table:
     try:
         table = pq.read_table(path)
         settings = json.loads((table.schema.metadata or {})[b"settings"])
-        rest, pool = settings["rest"], settings["pool"]
+        rest, pool, by_rule = settings["rest"], settings["pool"], settings.get("by_rule", False)
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not the Parquet file of a protocol ({error}). {_REMEDY}") from error
     empty = np.zeros(0, np.int64)
@@ -89,13 +90,15 @@ def read_protocol(path: Path, test: Scenes) -> pa.Table:
         faults.append(f"{path}: rest is {rest!r}, expected one of {', '.join(get_args(Rest))}. {_REMEDY}")
     if pool is not None and not (isinstance(pool, list) and all(isinstance(i, int) for i in pool)):
         faults.append(f"{path}: pool is no list of positions. {_REMEDY}")
+    if not isinstance(by_rule, bool):
+        faults.append(f"{path}: by_rule is {by_rule!r}, expected true or false. {_REMEDY}")
     if faults:
         raise InputError(faults)
     table = table.select(expected.names).cast(expected).combine_chunks()
     faults = [f"{path}: {fault}. {_REMEDY}" for fault in _misfits(table, pool, test)]
     if faults:
         raise InputError(faults)
-    return table.replace_schema_metadata({"settings": json.dumps({"rest": rest, "pool": pool})})
+    return table.replace_schema_metadata({"settings": json.dumps({"rest": rest, "pool": pool, "by_rule": by_rule})})
 
 
 def _alike(found: pa.DataType, expected: pa.DataType) -> bool:

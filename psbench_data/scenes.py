@@ -80,7 +80,8 @@ class Scenes(Sequence[Scene]):
         """Wrap a table made by `scenes_table`.
 
         Args:
-            table: the columns name, path (relative to root), camera_id, height, width, boxes, person_ids.
+            table: the columns name, path (relative to root), camera_id, height, width, boxes, person_ids and, where
+                boxes were rounded or clipped, annotated_boxes.
             root: the folder that the paths are relative to.
             identities: the dataset's own identity labels: `identities[person_id]` is the raw id.
         """
@@ -159,6 +160,16 @@ class Scenes(Sequence[Scene]):
         return flat_values(self._table, "boxes").reshape(-1, 4)
 
     @cached_property
+    def annotated_boxes(self) -> np.ndarray:
+        """(N, 4) float32, xyxy: as the annotation files say them, before a reader's rounding and clipping.
+
+        For evaluators that take them so (PCNet's, on PRW); everything else uses `boxes`.
+        """
+        if "annotated_boxes" not in self._table.column_names:
+            return self.boxes
+        return flat_values(self._table, "annotated_boxes").reshape(-1, 4)
+
+    @cached_property
     def person_ids(self) -> np.ndarray:
         """(N,) int64, scene after scene."""
         return flat_values(self._table, "person_ids")
@@ -207,6 +218,7 @@ def scenes_table(
     person_ids: Sequence[np.ndarray],
     camera_ids: Sequence[int | None] | None = None,
     sizes: Mapping[str, tuple[int, int]] | None = None,
+    annotated_boxes: Sequence[np.ndarray] | None = None,
 ) -> pa.Table:
     """Put the scenes that a reader parsed into columns.
 
@@ -217,6 +229,7 @@ def scenes_table(
         person_ids: S arrays (n,).
         camera_ids: S camera ids, or None where there are none.
         sizes: height and width, pixels, by name, as far as the annotation says.
+        annotated_boxes: as `boxes`, before the reader rounded and clipped them; None where it did neither.
 
     Returns:
         A table with one row a scene.
@@ -224,11 +237,15 @@ def scenes_table(
     import pyarrow as pa
 
     offsets = np.cumsum([0, *(len(b) for b in boxes)])
-    flat = np.concatenate([np.zeros((0, 4), np.float32), *(np.asarray(b, np.float32) for b in boxes)])
     ids = np.concatenate([np.zeros(0, np.int64), *(np.asarray(p, np.int64) for p in person_ids)])
     cameras = [-1 if c is None else c for c in (camera_ids or [None] * len(names))]
     known = sizes or {}
     extents = np.array([known.get(name, (0, 0)) for name in names], np.int32).reshape(-1, 2)
+
+    def boxes_column(arrays: Sequence[np.ndarray]) -> pa.Array:
+        return lists(offsets, vectors(np.concatenate([np.zeros((0, 4), np.float32), *arrays]).astype(np.float32)))
+
+    annotated = {} if annotated_boxes is None else {"annotated_boxes": boxes_column(annotated_boxes)}
     return pa.table(
         {
             "name": pa.array(list(names), pa.string()),
@@ -236,7 +253,8 @@ def scenes_table(
             "camera_id": pa.array(cameras, pa.int64()),
             "height": pa.array(extents[:, 0]),
             "width": pa.array(extents[:, 1]),
-            "boxes": lists(offsets, vectors(flat)),
+            "boxes": boxes_column(boxes),
             "person_ids": lists(offsets, ids),
+            **annotated,
         }
     )

@@ -58,12 +58,12 @@ def _cuhk_sysu(root: Path) -> list[ExpectedFile]:
     official = (50, 100, 500, 1000, 2000, 4000)
     subset = "annotation/test/subset"
     sizes = _sizes(root, "TestG", official)
-    smallest = next((size for size in sizes if is_file(root / _LISTS / f"TestG{size}.mat")), sizes[0])
+    protocols = _protocols_of(sizes, [size for size in sizes if is_file(root / _list(size))])
     return [
         ExpectedFile("annotation/Images.mat", "boxes of every scene", variables=("Img",)),
         ExpectedFile("annotation/pool.mat", "which scenes are test", variables=("pool",)),
         ExpectedFile(f"{_LISTS}/Train.mat", "training identities", variables=("Train",)),
-        *(_search_list(size, official=official, extra=("gallery-all",) if size == smallest else ()) for size in sizes),
+        *(_search_list(size, official, protocols[size]) for size in sizes),
         ExpectedFile(f"{subset}/Occlusion.mat", "queries that are covered", ("occlusion",), variables=("Occlusion1",)),
         ExpectedFile(
             f"{subset}/Resolution.mat", "queries that are small", ("low-resolution",), variables=("Test_Size",)
@@ -76,6 +76,8 @@ def _cuhk_sysu(root: Path) -> list[ExpectedFile]:
 
 def _movienet_cs(root: Path, train_subset: int | None) -> list[ExpectedFile]:
     official = (2000, 4000, 10000)
+    sizes = _sizes(root, "TestG", official)
+    protocols = _protocols_of(sizes, [n for n in sizes if all(is_file(root / path) for path in (_list(n), _pool(n)))])
     training = []
     for n in _sizes(root, "Train_app", (10, 30, 50, 70, 100)):
         wanted = n == train_subset
@@ -87,20 +89,31 @@ def _movienet_cs(root: Path, train_subset: int | None) -> list[ExpectedFile]:
         ExpectedFile("annotation/Images.mat", "boxes of every scene", variables=("Img",)),
         *training,
         *(
-            ExpectedFile(
-                f"annotation/pool_{size}.mat", "which scenes are searched", (f"gallery-{size}",), variables=("pool",)
-            )
-            for size in _sizes(root, "TestG", official)
+            ExpectedFile(_pool(size), "which scenes are searched", protocols[size], variables=("pool",))
+            for size in sizes
         ),
-        *(_search_list(size, official=official) for size in _sizes(root, "TestG", official)),
+        *(_search_list(size, official, protocols[size]) for size in sizes),
         ExpectedFile(_image_folder("movienet_cs", root), "images", (IMAGES,), kind="images"),
     ]
 
 
-def _search_list(size: int, official: tuple[int, ...], extra: tuple[str, ...] = ()) -> ExpectedFile:
+def _list(size: int) -> str:
+    return f"{_LISTS}/TestG{size}.mat"
+
+
+def _pool(size: int) -> str:
+    return f"annotation/pool_{size}.mat"
+
+
+def _protocols_of(sizes: list[int], there: list[int]) -> dict[int, tuple[str, ...]]:
+    """The protocols that need the files of each size; those of the smallest one there serve the full gallery, too."""
+    smallest = (there or sizes)[0]
+    return {size: (f"gallery-{size}", *(["gallery-all"] if size == smallest else [])) for size in sizes}
+
+
+def _search_list(size: int, official: tuple[int, ...], protocols: tuple[str, ...]) -> ExpectedFile:
     purpose = f"queries and galleries of {size}" + ("" if size in official else " (not an official size)")
-    path = f"{_LISTS}/TestG{size}.mat"
-    return ExpectedFile(path, purpose, (f"gallery-{size}", *extra), variables=(f"TestG{size}",), one_of=_SEARCH_LISTS)
+    return ExpectedFile(_list(size), purpose, protocols, variables=(f"TestG{size}",), one_of=_SEARCH_LISTS)
 
 
 def _prw(root: Path) -> list[ExpectedFile]:

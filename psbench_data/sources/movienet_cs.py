@@ -65,8 +65,9 @@ class MovieNetCs(Source):
         return image_folder(self.name, self.root)
 
     def protocols(self) -> dict[str, int]:
-        """Those whose list and pool are there, smallest gallery first."""
-        return {f"gallery-{size}": 1 for size in self._gallery_sizes()}
+        """Those whose list and pool are there, smallest gallery first, and `gallery-all`."""
+        sizes = self._gallery_sizes()
+        return dict.fromkeys([*(f"gallery-{size}" for size in sizes), *(["gallery-all"] if sizes else [])], 1)
 
     def scene_files(self) -> list[Path]:
         """Images, the training identities, and the pools and search lists."""
@@ -112,9 +113,11 @@ class MovieNetCs(Source):
         }
 
     def protocol(self, name: str, test: Scenes) -> pa.Table:
-        """A search list in its pool."""
-        size = int(name.removeprefix("gallery-"))
-        return search_table(self._search_list(size), test, pool=read_pool(self._pool(size), test.positions))
+        """A search list in its pool; for `gallery-all` the smallest, and all of its pool but the query's own scene."""
+        everything = name == "gallery-all"
+        size = self._gallery_sizes()[0] if everything else int(name.removeprefix("gallery-"))
+        pool = read_pool(self._pool(size), test.positions)
+        return search_table(self._search_list(size), test, pool=pool, rest="all" if everything else "none")
 
     def _gallery_sizes(self) -> list[int]:
         return [size for size in _numbers(self.root / _LISTS, "TestG") if self._pool(size).is_file()]

@@ -137,7 +137,7 @@ class Prw(Source):
         return list(names)
 
     def _split(self, names: list[str], sizes: dict[str, tuple[int, int]]) -> Split:
-        found: list[np.ndarray] = []
+        found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         faults: list[str] = []
         for name in names:
             try:
@@ -146,8 +146,8 @@ class Prw(Source):
                 faults += error.faults
         if faults:
             raise InputError(faults)
-        people = np.concatenate([np.zeros((0, 5)), *found])
-        labelled = np.unique(people[people[:, 0] >= 0, 0])
+        people = np.concatenate([np.zeros(0, np.int64), *(labels for labels, _, _ in found)])
+        labelled = np.unique(people[people >= 0])
 
         def ids(of: np.ndarray) -> np.ndarray:
             return np.where(of >= 0, np.searchsorted(labelled, of), UNLABELED)
@@ -155,22 +155,23 @@ class Prw(Source):
         table = scenes_table(
             names=names,
             paths=[f"frames/{name}" for name in names],
-            boxes=[of_frame[:, 1:] for of_frame in found],
-            person_ids=[ids(of_frame[:, 0]) for of_frame in found],
+            boxes=[boxes for _, boxes, _ in found],
+            person_ids=[ids(labels) for labels, _, _ in found],
             camera_ids=[_camera(name) for name in names],
             sizes=sizes,
+            annotated_boxes=[annotated for _, _, annotated in found],
         )
         return Split(table, [str(int(label)) for label in labelled])
 
-    def _people(self, name: str) -> np.ndarray:
-        """The people of a frame: (n, 5) int64, person and xyxy."""
+    def _people(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The people of a frame: (n,) int64 labels, (n, 4) int32 boxes, and (n, 4) float32 boxes as annotated, xyxy."""
         path = self.root / "annotations" / f"{name}.mat"
         again = "Copy the file again from the dataset's archive."
         if not path.is_file():
             raise InputError(f"{path}: the annotation of a listed frame is not there. {again}")
         rows = matlab.read_any(path, _KEYS)
         if rows.size == 0:
-            return np.zeros((0, 5), np.int64)
+            return np.zeros(0, np.int64), np.zeros((0, 4), np.int32), np.zeros((0, 4), np.float32)
         if rows.dtype.kind not in "iuf" or rows.ndim != 2 or rows.shape[1] != 5:
             raise InputError(
                 f"{path}: expected n x 5 numbers (person, x, y, w, h), found {rows.dtype} of shape "
@@ -187,7 +188,10 @@ class Prw(Source):
         whole = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         for row in np.flatnonzero(~whole):
             self.remark(path, f"row {row}", f"a box without area ({rows[row, 1:].tolist()})", "It is left out.")
-        return np.concatenate([rows[:, :1].astype(np.int64), boxes], axis=1)[whole]
+        # The far corner is formed in float32, as PCNet's reader does.
+        annotated = rows[:, 1:].astype(np.float32)
+        annotated[:, 2:] += annotated[:, :2]
+        return rows[whole, 0].astype(np.int64), boxes[whole], annotated[whole]
 
 
 def _query_fields(line: str) -> tuple[str, float, float, float, float, str]:

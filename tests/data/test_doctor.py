@@ -143,7 +143,7 @@ def test_pool_without_its_list_costs_one_protocol(tree: Callable[[str], Path]) -
     (root / "annotation/pool_2000.mat").unlink()
     report = doctor(root)
     assert report.ok
-    assert report.protocols == ["gallery-4000", "gallery-10000"]
+    assert report.protocols == ["gallery-4000", "gallery-10000", "gallery-all"]
     (finding,) = _found(report, "missing-file")
     assert (finding.severity, finding.file) == ("warning", "annotation/pool_2000.mat")
 

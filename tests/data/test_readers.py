@@ -88,7 +88,7 @@ def test_each_pool_of_movienet_is_what_the_reference_reads(size: int) -> None:
         ("cuhk_sysu", ("gallery-50", "gallery-100", "gallery-500", "gallery-all")),
         ("prw", ("regular", "multi-view", "same-camera")),
         ("lsps", ("regular", "multi-view", "same-camera")),
-        ("movienet_cs", ("gallery-2000", "gallery-4000", "gallery-10000")),
+        ("movienet_cs", ("gallery-2000", "gallery-4000", "gallery-10000", "gallery-all")),
     ],
 )
 def test_queries_equal_the_reference(name: str, protocols: tuple[str, ...]) -> None:
@@ -113,7 +113,7 @@ def test_queries_equal_the_reference(name: str, protocols: tuple[str, ...]) -> N
         ("cuhk_sysu", ("gallery-50", "gallery-100", "gallery-500", "gallery-all", "occlusion", "low-resolution")),
         ("prw", ("regular", "multi-view", "same-camera", "mini")),
         ("lsps", ("regular", "multi-view", "same-camera")),
-        ("movienet_cs", ("gallery-2000", "gallery-4000", "gallery-10000")),
+        ("movienet_cs", ("gallery-2000", "gallery-4000", "gallery-10000", "gallery-all")),
     ],
 )
 def test_protocols_are_those_whose_files_are_there(name: str, protocols: tuple[str, ...]) -> None:
