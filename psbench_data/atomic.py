@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from psbench_data.errors import InputError
+from psbench_data.names import given_path
 
 
 @contextmanager
@@ -22,7 +23,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         InputError: `path` exists and is not an empty folder, or cannot be made; if that is only found out when the
             work is done, the temporary folder stays and the message names it.
     """
-    given, path = path, path.expanduser().resolve()
+    given, path = path, given_path(path).resolve()
     partial = _beside(path)
     try:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):

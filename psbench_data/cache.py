@@ -2,7 +2,7 @@
 
 One folder per digest of the annotation files. A file in it is whole or absent: it is written under another
 name and then renamed, so a killed process leaves nothing half-written and two processes may build at once.
-The cache is a convenience: where it cannot be written, everything works and is parsed again next time.
+The cache is a convenience: where there is none or it cannot be written, everything works and is parsed again next time.
 """
 
 from __future__ import annotations
@@ -23,17 +23,24 @@ from psbench_data.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT = 3
+FORMAT = 4
 """Grows when a reader or a table layout changes, so that tables of older versions are not used."""
 
 _SETTLED_NS = 2_000_000_000
 
 
 def cache_folder() -> Path:
-    """$PSBENCH_CACHE, else `psbench` in the user's cache folder."""
+    """$PSBENCH_CACHE, else `psbench` in the user's cache folder.
+
+    Raises:
+        OSError: the user has none, as some accounts in containers.
+    """
     if folder := os.environ.get("PSBENCH_CACHE"):
         return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "psbench"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "psbench"
+    except RuntimeError as error:
+        raise OSError("this account has no home folder") from error
 
 
 def files_digest(reader: str, files: Iterable[Path]) -> str:
@@ -54,7 +61,7 @@ def files_digest(reader: str, files: Iterable[Path]) -> str:
     for file in files:
         try:
             found.append((file, _stats(file)))
-        except OSError:
+        except FileNotFoundError:
             missing.append(f"{file}: this annotation file is not there. Copy it again from the dataset's archive.")
     if missing:
         raise InputError(missing)
@@ -65,9 +72,9 @@ def files_digest(reader: str, files: Iterable[Path]) -> str:
         for name, s in stats
     ]
     known_as = hashlib.sha256(repr((FORMAT, reader, state)).encode()).hexdigest()
-    memo = cache_folder() / "digests" / known_as[:2] / known_as
+    memo = Path("digests", known_as[:2], known_as)
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        if re.fullmatch("[0-9a-f]{64}", digest := memo.read_text("ascii")):
+        if re.fullmatch("[0-9a-f]{64}", digest := (cache_folder() / memo).read_text("ascii")):
             return digest
     sha = hashlib.sha256(f"format {FORMAT} of {reader}\n".encode())
     for file, stats in found:
@@ -77,7 +84,7 @@ def files_digest(reader: str, files: Iterable[Path]) -> str:
     newest = max((max(s.st_mtime_ns, s.st_ctime_ns) for _, stats in found for _, s in stats), default=0)
     # A file written just now could be written once more within the clock's resolution.
     if time.time_ns() - newest > _SETTLED_NS:
-        with contextlib.suppress(OSError), new_file(memo) as partial:
+        with contextlib.suppress(OSError), new_file(cache_folder() / memo) as partial:
             partial.write_text(sha.hexdigest(), "ascii")
     return sha.hexdigest()
 
@@ -94,18 +101,19 @@ def cached_table(key: str, name: str, build: Callable[[], pa.Table]) -> pa.Table
     """The table `name` under the digest `key`, memory-mapped; built and stored if it is not there yet."""
     import pyarrow as pa
 
-    path = cache_folder() / key[:2] / key / f"{name}.arrow"
+    path = Path(key[:2], key, f"{name}.arrow")
     with contextlib.suppress(OSError, pa.ArrowInvalid):
-        return _open(path)
+        return _open(cache_folder() / path)
     table = build()
     try:
-        _write(table, path)
-        return _open(path)
+        _write(table, cache_folder() / path)
+        return _open(cache_folder() / path)
     except OSError as error:
+        # Of this line, so that Python shows it once and not for every table.
         warnings.warn(
-            f"{path.parent}: the cache cannot be written ({error}), so annotations are parsed again each time. "
+            f"the cache cannot be written ({error.strerror or error}), so annotations are parsed again each time. "
             "Set PSBENCH_CACHE to a writable folder.",
-            stacklevel=2,
+            stacklevel=1,
         )
         return table
 

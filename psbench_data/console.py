@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, ParamSpec, TypeVar
 
@@ -32,7 +33,7 @@ def parsed_options(options: list[str] | None) -> dict[str, Any]:
         name, equals, value = option.partition("=")
         if not (name and equals):
             raise InputError(f"--option {option}: expected name=value, as in train_subset=30.")
-        pairs[name] = int(value) if value.isdecimal() else value
+        pairs[name] = int(value) if re.fullmatch(r"-?\d{1,99}", value, re.ASCII) else value
     return pairs
 
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from psbench_data.cache import cached_table, files_digest
 from psbench_data.errors import InputError, near_names
+from psbench_data.faults import told_as_input_error
 from psbench_data.protocol import Protocol
 from psbench_data.scenes import UNLABELED, Scenes
-from psbench_data.sources.layouts import LAYOUTS
+from psbench_data.sources.layouts import TITLES
 from psbench_data.sources.source import Source, Split
 
 if TYPE_CHECKING:
@@ -49,12 +50,13 @@ class PersonSearchDataset:
     @property
     def title(self) -> str:
         """The name as printed, for example CUHK-SYSU."""
-        return LAYOUTS[self.name][0]
+        return TITLES[self.name]
 
     @property
     def protocols(self) -> tuple[str, ...]:
         """The names that `protocol` takes: those whose files are there. (`coco` also takes other gallery sizes.)"""
-        return tuple(self._source.protocols())
+        with told_as_input_error(self.root):
+            return tuple(self._source.protocols())
 
     @property
     def synthetic(self) -> bool:
@@ -65,6 +67,11 @@ class PersonSearchDataset:
     def restricted(self) -> bool:
         """Whether the data's terms forbid passing it on, see `psbench-data terms`."""
         return self._source.restricted and not self.synthetic
+
+    @property
+    def terms_name(self) -> str:
+        """The name under which `psbench_data.terms` has the terms of the data; drawn people are free in any format."""
+        return "synthetic" if self.synthetic else self._source.terms_name
 
     @property
     def origin(self) -> str:
@@ -88,13 +95,14 @@ class PersonSearchDataset:
         Raises:
             InputError: the name is unknown or the protocol's file has faults.
         """
-        version = self._source.protocol_version(name)
-        if version is None:
-            known = near_names(name, self.protocols)
-            raise InputError(f"{self.root}: {self.name} has no protocol {name!r} here. {known}")
-        key = files_digest(f"{self._digest} {name} v{version}", self._source.protocol_files(name))
         test = self.split("test")
-        table = cached_table(key, name, lambda: self._source.protocol(name, test))
+        with told_as_input_error(self.root):
+            version = self._source.protocol_version(name)
+            if version is None:
+                known = near_names(name, self.protocols)
+                raise InputError(f"{self.root}: {self.name} has no protocol {name!r} here. {known}")
+            key = files_digest(f"{self._digest} {name} v{version}", self._source.protocol_files(name))
+            table = cached_table(key, name, lambda: self._source.protocol(name, test))
         return Protocol(
             name,
             table,

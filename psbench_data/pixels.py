@@ -18,3 +18,9 @@ def pixels(values: np.ndarray) -> np.ndarray:
     if not (np.abs(values) < LIMIT).all():
         raise ValueError(f"expected coordinates in pixels, found {values.ravel().tolist()!s:.120}")
     return values
+
+
+def have_area(boxes: np.ndarray) -> np.ndarray:
+    """Which of (..., 4) boxes xyxy have area as they will be held, in float32: (...) bool."""
+    boxes = np.asarray(boxes, np.float32)
+    return np.logical_and(boxes[..., 2] > boxes[..., 0], boxes[..., 3] > boxes[..., 1])

@@ -11,11 +11,14 @@ One row a query. Scenes are positions in the test split, which is stored beside 
 
 The file's metadata has `version`, and `settings` as JSON: `rest`, the rule for the scenes that are not listed; `pool`,
 the positions that belong to the protocol (null for all); and `by_rule`, whether the galleries follow from the
-annotation alone (false where it is not said).
+annotation alone (false where it is not said). Positions mean nothing without the scenes that they were made for, so the
+metadata also has `scenes`, the fingerprint of the test scenes, and `identities`, the SHA-256 of the identities' labels;
+with other scenes a file is refused.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -39,7 +42,11 @@ def write_protocol(path: Path, protocol: Protocol) -> None:
     """Write a protocol, atomically."""
     import pyarrow.parquet as pq
 
-    metadata = {**(protocol.table.schema.metadata or {}), "version": str(protocol.version)}
+    metadata = {
+        **(protocol.table.schema.metadata or {}),
+        "version": str(protocol.version),
+        **_belongs_to(protocol.scenes),
+    }
     with new_file(path) as partial:
         pq.write_table(protocol.table.replace_schema_metadata(metadata), partial, compression="zstd")
 
@@ -74,10 +81,15 @@ def read_protocol(path: Path, test: Scenes) -> pa.Table:
 
     try:
         table = pq.read_table(path)
-        settings = json.loads((table.schema.metadata or {})[b"settings"])
+        metadata = table.schema.metadata or {}
+        settings = json.loads(metadata[b"settings"])
         rest, pool, by_rule = settings["rest"], settings["pool"], settings.get("by_rule", False)
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not the Parquet file of a protocol ({error}). {_REMEDY}") from error
+    if any(metadata.get(key.encode()) != value.encode() for key, value in _belongs_to(test).items()):
+        raise InputError(f"{path}: belongs to other scenes; export it again.")
+    if not table.num_rows:
+        raise InputError(f"{path}: holds no query. {_REMEDY}")
     empty = np.zeros(0, np.int64)
     expected = protocol_table(empty, np.zeros((0, 4)), empty, [], [], []).schema
     faults = [
@@ -99,6 +111,12 @@ def read_protocol(path: Path, test: Scenes) -> pa.Table:
     if faults:
         raise InputError(faults)
     return table.replace_schema_metadata({"settings": json.dumps({"rest": rest, "pool": pool, "by_rule": by_rule})})
+
+
+def _belongs_to(test: Scenes) -> dict[str, str]:
+    """What tells whether positions and person ids are those of these scenes."""
+    labels = "\0".join(test.identities)
+    return {"scenes": test.fingerprint, "identities": hashlib.sha256(labels.encode()).hexdigest()}
 
 
 def _alike(found: pa.DataType, expected: pa.DataType) -> bool:

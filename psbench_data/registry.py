@@ -9,6 +9,8 @@ from typing import Any
 
 from psbench_data.dataset import PersonSearchDataset
 from psbench_data.errors import InputError, near_names
+from psbench_data.faults import told_as_input_error
+from psbench_data.names import given_path
 from psbench_data.sources.source import Source
 
 _READERS = {
@@ -33,7 +35,8 @@ def load(name: str, *, root: str | Path, **options: Any) -> PersonSearchDataset:
         name: one of `available()`.
         root: the dataset's top folder.
         options: `movienet_cs` takes `train_subset` (10, 30, 50, 70 or 100: at most how many appearances an identity
-            has in training; default 10). `coco` takes `seed` (of the queries and galleries that it draws; default 0).
+            has in training; default 10). `coco` takes `seed` (of the queries and galleries that it draws; default 0),
+            `train`, `test` and `images` (the names of its files and of the folder of its images).
             `synthetic` takes `format` and the fields of `WorldSpec`, and draws the dataset if root is not there yet.
 
     Returns:
@@ -49,12 +52,13 @@ def load(name: str, *, root: str | Path, **options: Any) -> PersonSearchDataset:
     """
     if name not in available():
         raise InputError(f"no dataset is called {name!r}. {near_names(name, available())}")
-    root = Path(root).expanduser()
-    if name == "synthetic":
-        from psbench_data.synthetic.opening import open_or_draw
+    root = given_path(root)
+    with told_as_input_error(root):
+        if name == "synthetic":
+            from psbench_data.synthetic.opening import open_or_draw
 
-        name, options = open_or_draw(root, options), {}
-    return PersonSearchDataset(open_source(name, root, **options))
+            name, options = open_or_draw(root, options), {}
+        return PersonSearchDataset(open_source(name, root, **options))
 
 
 def open_source(name: str, root: Path, **options: Any) -> Source:

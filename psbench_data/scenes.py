@@ -62,7 +62,8 @@ class Scene:
                 f"{self.path}: the image of scene {self.name!r} is not there. "
                 "Extract the dataset's image archive again, or correct the root."
             ) from None
-        except (OSError, Image.DecompressionBombError) as error:
+        # Pillow meets damaged files with OSError, SyntaxError, TypeError, struct.error, ...
+        except Exception as error:
             raise InputError(
                 f"{self.path}: the image of scene {self.name!r} does not decode ({error}). "
                 "Replace it with a fresh copy from the dataset's archive."
@@ -258,3 +259,18 @@ def scenes_table(
             **annotated,
         }
     )
+
+
+def numbered(raw_ids: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[str]]:
+    """Number identities from 0 without gaps, in the order of the official ids.
+
+    Args:
+        raw_ids: S arrays (n,) of official ids; negative for a person without an identity.
+
+    Returns:
+        S arrays (n,) of person ids, UNLABELED where there is none, and the official id of each number.
+    """
+    every = np.unique(np.concatenate([np.zeros(0, np.int64), *raw_ids]))
+    labelled = every[every >= 0]
+    ids = [np.where(of >= 0, np.searchsorted(labelled, of), UNLABELED) for of in raw_ids]
+    return ids, [str(label) for label in labelled.tolist()]

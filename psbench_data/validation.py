@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def file_error(path: Path, error: ValidationError, remedy: str) -> InputError:
     """For a file that does not hold what it should: one sentence a field, ending with what to do."""
     return InputError(
-        f"{path}: {_place(fault['loc']) or 'the file'}: {fault['msg']}. {remedy}" for fault in error.errors()
+        f"{path}: {_place(fault['loc']) or 'the file'}: {fault['msg'].rstrip('.')}. {remedy}"
+        for fault in error.errors()
     )
 
 

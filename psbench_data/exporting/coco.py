@@ -66,7 +66,7 @@ def _document(dataset: PersonSearchDataset, scenes: Scenes) -> dict[str, Any]:
                 annotation["person_id"] = scenes.identities[people[row]]
             annotations.append({**annotation, "iscrowd": 0})
     return {
-        "info": {"description": dataset.title, "dataset": dataset.name, "restricted": dataset.restricted},
+        "info": {"description": dataset.title, "dataset": dataset.terms_name, "restricted": dataset.restricted},
         "categories": [{"id": 1, "name": "person"}],
         "people": list(scenes.identities),
         "images": images,

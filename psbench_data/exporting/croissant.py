@@ -12,7 +12,9 @@ from typing import Any
 
 from psbench_data.atomic import new_file
 from psbench_data.dataset import PersonSearchDataset
+from psbench_data.errors import InputError
 from psbench_data.exporting.notices import terms_of
+from psbench_data.names import given_path
 from psbench_data.terms import ETHICS, TAKEDOWN, Terms
 
 _CROISSANT_TERMS = (
@@ -56,7 +58,7 @@ def croissant(dataset: PersonSearchDataset) -> dict[str, Any]:
         "@type": "sc:Dataset",
         "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
         "name": its.title,
-        "description": f"{dataset.title}, for person search: {dataset.origin}. Protocols: {protocols}.",
+        "description": f"{dataset.title}, for person search: {dataset.origin}. Protocols: {protocols or 'none'}.",
         "version": "1.0.0",
         "identifier": dataset.fingerprint,
         "keywords": ["person search", "re-identification", "pedestrian detection"],
@@ -79,9 +81,16 @@ def export_croissant(dataset: PersonSearchDataset, path: Path) -> None:
     Args:
         dataset: what to describe.
         path: the file, for example `croissant.json` in the folder of a Parquet export.
+
+    Raises:
+        InputError: it cannot be written.
     """
-    with new_file(path) as partial:
-        partial.write_text(json.dumps(croissant(dataset), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(croissant(dataset), indent=2, ensure_ascii=False) + "\n"
+    try:
+        with new_file(given_path(path)) as partial:
+            partial.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: this file cannot be written ({error}). Give one in a writable place.") from error
 
 
 def _origin(its: Terms) -> dict[str, Any]:

@@ -140,12 +140,13 @@ def _at_once(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
 
 
 def _header(path: Path) -> tuple[int, int]:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(path) as image:
             return image.height, image.width
-    except (OSError, UnidentifiedImageError):
+    # Pillow meets damaged files with OSError, SyntaxError, TypeError, struct.error, ...
+    except Exception:
         return 0, 0
 
 

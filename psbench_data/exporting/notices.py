@@ -10,8 +10,8 @@ from psbench_data.terms import Terms, print_terms, terms
 
 
 def terms_of(dataset: PersonSearchDataset) -> Terms:
-    """The terms of a dataset; drawn people are free whatever format they come in."""
-    return terms("synthetic" if dataset.synthetic else dataset.name)
+    """The terms of a dataset, which are those of the one that it was exported from."""
+    return terms(dataset.terms_name)
 
 
 def write_notices(dataset: PersonSearchDataset, folder: Path) -> None:

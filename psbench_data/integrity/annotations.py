@@ -120,7 +120,7 @@ def _possible_options(
 
 def _check_wanted(name: str, source: Source | None, expected: Iterable[ExpectedFile], wanted: Collection[str]) -> None:
     """Refuse protocols that do not exist; of one's own data they are only known where it can be read."""
-    if name == "coco" and source is None:
+    if not wanted or (name == "coco" and source is None):
         return
     known = {user for file in expected for user in file.needed_by} - {EVERYTHING, IMAGES, NOTHING}
     available = source.protocols() if source else {}

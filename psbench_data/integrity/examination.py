@@ -14,15 +14,16 @@ from psbench_data.integrity.attempting import attempt
 from psbench_data.integrity.boxes import check_boxes
 from psbench_data.integrity.counting import count
 from psbench_data.integrity.expected_files import IMAGES, expected_files
-from psbench_data.integrity.findings import Finding, without_repeats
+from psbench_data.integrity.findings import Finding, Severity, without_repeats
 from psbench_data.integrity.images import Depth, Images, look_at_images
 from psbench_data.integrity.joins import check_identities, check_protocols
-from psbench_data.integrity.locating import Place, locate, nearness
+from psbench_data.integrity.locating import about_folder, nearness
 from psbench_data.integrity.report import IntegrityReport
 from psbench_data.integrity.survey import missing_files, survey, unreadable_files
 from psbench_data.integrity.variants import variants
+from psbench_data.names import given_path
 from psbench_data.registry import available
-from psbench_data.sources.layouts import LAYOUTS
+from psbench_data.sources.layouts import TITLES, Located, locate
 
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 
@@ -60,16 +61,17 @@ def doctor(
         raise InputError(f"no dataset is called {name!r}. {near_names(name, available())}")
     if images not in get_args(Depth):
         raise InputError(f"images is {images!r}. {near_names(str(images), get_args(Depth))}")
-    given = Path(root).expanduser()
+    given = given_path(root)
     findings: list[Finding] = []
     place = attempt(partial(locate, given, None if name == "synthetic" else name), given, findings)
-    place = place or Place(given, None, findings)
-    report = IntegrityReport(given, place.root, place.name, images=images, findings=place.findings)
+    place = place or Located(given, None)
+    findings += about_folder(given, place)
+    report = IntegrityReport(given, place.root, place.name, images=images, findings=findings)
     if not place.recognised:
         report.looked_for = nearness(given, place.name)
     if place.name is None:
         return report
-    report.title = LAYOUTS[place.name][0]
+    report.title = TITLES[place.name]
     report.synthetic = (place.root / SYNTHETIC_MARKER).is_file()
     if name == "synthetic" and not report.synthetic:
         what = f"there is no {SYNTHETIC_MARKER}, so this is no tree of psbench-data synthesize"
@@ -97,7 +99,9 @@ def _examine(report: IntegrityReport, wanted: Sequence[str] | None, progress: bo
     findings += differing
     image_root = read.source.image_root if read.source else root
     folders = [root / file.path for file in expected if IMAGES in file.needed_by]
-    look = partial(look_at_images, root, image_root, folders, read.splits, report.images, progress)
+    # The reference reader searches every frame of the folder, psbench those with a line: here both should be one.
+    unlisted: Severity = "warning" if name == "lsps" else "info"
+    look = partial(look_at_images, root, image_root, folders, read.splits, report.images, unlisted, progress)
     images = attempt(look, root, findings) or Images()
     findings += images.findings
     findings += check_boxes(name, read.splits, images.sizes, root)
@@ -107,8 +111,9 @@ def _examine(report: IntegrityReport, wanted: Sequence[str] | None, progress: bo
 
 
 def _told(finding: Finding, missing: Sequence[Finding]) -> bool:
-    """Whether a reader complains of a file, or of a folder of files, that is already known not to be there to read."""
+    """Whether a reader complains of a file, or of a folder of files, that is already an error as not there to read."""
+    errors = [known for known in missing if known.severity == "error"]
     # The root itself is no tree to the reader because of those files.
     if finding.file == "." and finding.topic == "annotation":
-        return bool(missing)
-    return any(f"{known.file}/".startswith(f"{finding.file}/") for known in missing)
+        return bool(errors)
+    return any(f"{known.file}/".startswith(f"{finding.file}/") for known in errors)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from psbench_data.integrity.attempting import is_file
-from psbench_data.sources.layouts import IMAGE_FOLDERS, image_folder
+from psbench_data.sources.image_list_files import IMAGE_FOLDERS, LISTS, image_folder, numbered_lists
 
 EVERYTHING = "everything"
 IMAGES = "training and prediction"
 NOTHING = "nothing in psbench"
 
-_LISTS = "annotation/test/train_test"
 _EXTRACT = "Extract the archive of annotations in full; where your copy came without it, obtain the authors' archive."
 _SEARCH_LISTS = "search lists"
 _TRAINING_LISTS = "training lists"
@@ -62,7 +60,7 @@ def _cuhk_sysu(root: Path) -> list[ExpectedFile]:
     return [
         ExpectedFile("annotation/Images.mat", "boxes of every scene", variables=("Img",)),
         ExpectedFile("annotation/pool.mat", "which scenes are test", variables=("pool",)),
-        ExpectedFile(f"{_LISTS}/Train.mat", "training identities", variables=("Train",)),
+        ExpectedFile(f"{LISTS}/Train.mat", "training identities", variables=("Train",)),
         *(_search_list(size, official, protocols[size]) for size in sizes),
         ExpectedFile(f"{subset}/Occlusion.mat", "queries that are covered", ("occlusion",), variables=("Occlusion1",)),
         ExpectedFile(
@@ -84,7 +82,7 @@ def _movienet_cs(root: Path, train_subset: int | None) -> list[ExpectedFile]:
         purpose = f"training identities, at most {n} appearances each"
         group = "" if wanted or train_subset is not None else _TRAINING_LISTS
         needed = (EVERYTHING,) if wanted else ()
-        training.append(ExpectedFile(f"{_LISTS}/Train_app{n}.mat", purpose, needed, variables=("Train",), one_of=group))
+        training.append(ExpectedFile(f"{LISTS}/Train_app{n}.mat", purpose, needed, variables=("Train",), one_of=group))
     return [
         ExpectedFile("annotation/Images.mat", "boxes of every scene", variables=("Img",)),
         *training,
@@ -98,7 +96,7 @@ def _movienet_cs(root: Path, train_subset: int | None) -> list[ExpectedFile]:
 
 
 def _list(size: int) -> str:
-    return f"{_LISTS}/TestG{size}.mat"
+    return f"{LISTS}/TestG{size}.mat"
 
 
 def _pool(size: int) -> str:
@@ -189,5 +187,4 @@ def _shape_lists() -> list[ExpectedFile]:
 
 def _sizes(root: Path, stem: str, official: tuple[int, ...]) -> list[int]:
     """The official numbers of a kind of list, and any others that are there."""
-    there = (re.fullmatch(rf"{stem}(\d+)\.mat", path.name, re.ASCII) for path in (root / _LISTS).glob(f"{stem}*.mat"))
-    return sorted({*official, *(int(match[1]) for match in there if match)})
+    return sorted({*official, *numbered_lists(root, stem)})

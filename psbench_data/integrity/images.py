@@ -12,9 +12,10 @@ from typing import Literal
 import numpy as np
 
 from psbench_data.integrity.attempting import is_dir, unreadable
-from psbench_data.integrity.findings import Finding, relative
-from psbench_data.integrity.survey import IMAGE_SUFFIXES, FolderListing, list_folder
+from psbench_data.integrity.findings import Finding, Severity, relative
+from psbench_data.integrity.survey import FolderListing, list_folder
 from psbench_data.scenes import Scenes
+from psbench_data.sources.image_list_files import IMAGE_SUFFIXES
 
 Depth = Literal["decode", "headers", "skip"]
 """How closely images are looked at: every pixel, only type and size, or not at all."""
@@ -39,7 +40,13 @@ class Images:
 
 
 def look_at_images(
-    root: Path, image_root: Path, folders: Sequence[Path], splits: Mapping[str, Scenes], depth: Depth, progress: bool
+    root: Path,
+    image_root: Path,
+    folders: Sequence[Path],
+    splits: Mapping[str, Scenes],
+    depth: Depth,
+    unlisted: Severity,
+    progress: bool,
 ) -> Images:
     """Look at the images of all scenes, and at others in the same folders.
 
@@ -49,6 +56,7 @@ def look_at_images(
         folders: where the images should be.
         splits: the scenes; without any, whatever is in the folders is looked at.
         depth: how closely.
+        unlisted: how severe it is that an image belongs to no scene.
         progress: whether to show a progress bar.
     """
     images = Images()
@@ -76,7 +84,7 @@ def look_at_images(
     ]
     if expected:
         images.findings += [
-            Finding("info", "unlisted-image", relative(image_root / path, root), "", "no scene uses it", _UNLISTED)
+            Finding(unlisted, "unlisted-image", relative(image_root / path, root), "", "no scene uses it", _UNLISTED)
             for path in sorted(listing.keys() - expected.keys())
         ]
     for split, scenes in splits.items():

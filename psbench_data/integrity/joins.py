@@ -12,6 +12,7 @@ from psbench_data.integrity.findings import Finding, Severity, relative
 from psbench_data.protocol import Protocol
 from psbench_data.scenes import UNLABELED, Scenes
 from psbench_data.sources.source import Source
+from psbench_data.sources.text_files import lines
 
 _QUERY_TOLERANCE = {"prw": 2.0, "lsps": 2.0}
 """Pixels by which the query's box may differ from the annotated one. PRW's reader clips the one before and the other
@@ -65,7 +66,7 @@ def check_protocols(source: Source, protocols: Mapping[str, Protocol], root: Pat
     seen: set[Path] = set()
     for name, protocol in protocols.items():
         path = query_file(source, name)
-        rows = _Rows(relative(path, root), path.suffix, protocol, by_line=name != "mini")
+        rows = _Rows(path, root, protocol)
         # The protocols of one file share its queries and lists.
         if path not in seen:
             seen.add(path)
@@ -92,14 +93,16 @@ def _people_file(source: Source, split: str) -> Path:
 class _Rows:
     """Names queries by the file and row that they stand in."""
 
-    def __init__(self, file: str, suffix: str, protocol: Protocol, by_line: bool) -> None:
-        self._file, self._protocol = file, protocol
-        # Lines count from 1, rows of a list from 0; PRW-mini's queries are some of the file's, in another order.
-        self._lines = suffix == ".txt" and by_line
-        self._word = "row" if suffix in (".mat", ".parquet") else "query"
+    def __init__(self, path: Path, root: Path, protocol: Protocol) -> None:
+        self._file, self._protocol = relative(path, root), protocol
+        # Lines count from 1, rows of a list from 0.
+        self._lines = [number for number, _ in lines(path)] if path.suffix == ".txt" else []
+        # PRW-mini's queries are some of the file's, in another order; of lines that say the same, one is a query.
+        self._by_line = protocol.name != "mini" and len(self._lines) == len(protocol.queries)
+        self._word = "row" if path.suffix in (".mat", ".parquet") else "query"
 
     def finding(self, query: int, severity: Severity, topic: str, what: str, remedy: str) -> Finding:
-        where = f"line {query + 1}" if self._lines else f"{self._word} {query}"
+        where = f"line {self._lines[query]}" if self._by_line else f"{self._word} {query}"
         return Finding(severity, topic, self._file, where, f"{self._person(query)} {what}", remedy)
 
     def _person(self, query: int) -> str:

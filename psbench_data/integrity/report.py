@@ -51,8 +51,8 @@ class IntegrityReport:
 
     @property
     def ok(self) -> bool:
-        """Whether everything can be used: there is no error."""
-        return not self.of_severity("error")
+        """Whether it can be used: both splits could be read, and there is no error."""
+        return bool(self.fingerprints) and not self.of_severity("error")
 
     @property
     def exit_status(self) -> int:

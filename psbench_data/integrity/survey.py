@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from psbench_data.integrity.attempting import is_dir, is_file, unreadable
 from psbench_data.integrity.expected_files import EVERYTHING, IMAGES, NOTHING, ExpectedFile
 from psbench_data.integrity.findings import Finding, Severity
+from psbench_data.sources.image_list_files import IMAGE_SUFFIXES
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _DEPTH = 4
 
 

@@ -6,9 +6,7 @@ from pathlib import Path
 
 from psbench_data.integrity.expected_files import EVERYTHING, IMAGES
 from psbench_data.integrity.survey import FileState
-from psbench_data.sources.layouts import IMAGE_FOLDERS, image_folder
-
-_LISTS = "annotation/test/train_test"
+from psbench_data.sources.image_list_files import IMAGE_FOLDERS, image_folder, numbered_lists
 
 
 def variants(name: str, root: Path, files: list[FileState]) -> list[str]:
@@ -26,8 +24,8 @@ def variants(name: str, root: Path, files: list[FileState]) -> list[str]:
     if name in ("cuhk_sysu", "prw") and any(path.endswith("_shape.txt") for path in present):
         found.append("with the lists of image sizes that later methods (APNet, PCNet) add")
     if name == "movienet_cs":
-        lists = sorted(_number(path) for path in present if "Train_app" in path)
-        found.append(f"training lists: {', '.join(f'Train_app{n}' for n in lists) or 'none'}")
+        lists = [path.stem for path in numbered_lists(root, "Train_app").values()]
+        found.append(f"training lists: {', '.join(lists) or 'none'}")
         if parts := sorted(path.name for path in root.glob("frames_CS-*")):
             found.append(f"partial archives beside the tree, which are to be extracted into Image: {', '.join(parts)}")
     images = any(file.present for file in files if file.needed_by == (IMAGES,))
@@ -37,7 +35,3 @@ def variants(name: str, root: Path, files: list[FileState]) -> list[str]:
     if images and not annotations:
         found.append("images only, no annotations")
     return found
-
-
-def _number(path: str) -> int:
-    return int("".join(filter(str.isdigit, path.removeprefix(_LISTS))))

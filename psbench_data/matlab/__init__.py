@@ -9,18 +9,31 @@ from typing import Any
 import numpy as np
 
 from psbench_data.errors import InputError
+from psbench_data.faults import COPY_AGAIN
 from psbench_data.matlab.arrays import decode
 from psbench_data.matlab.mat5 import DamageError, LayoutError
 from psbench_data.matlab.stream import find_variable, missing, unreadable
 
 
-def read_variable(path: Path, variable: str) -> np.ndarray:
-    """The variable of a MATLAB 5 file, as `scipy.io.loadmat` gives it, flattened to one dimension.
+def read_list(path: Path, variable: str) -> np.ndarray:
+    """The structs, cells or texts of a variable of a MATLAB 5 file, in one dimension.
 
     Raises:
-        InputError: the file is damaged, of another kind, or holds another variable.
+        InputError: the file is damaged, of another kind, or holds another variable or something else in it.
     """
-    return np.ravel(read_any(path, (variable,)))
+    return items(path, variable, read_any(path, (variable,)))
+
+
+def items(path: Path, variable: str, value: np.ndarray) -> np.ndarray:
+    """The structs, cells or texts of a variable that was read.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    if value.size and value.dtype.kind not in "OUV":
+        shape = "x".join(map(str, value.shape))
+        raise InputError(f"{path}: expected {variable} to be cells or structs, found {shape} numbers. {COPY_AGAIN}")
+    return np.ravel(value)
 
 
 def read_any(path: Path, names: Sequence[str]) -> np.ndarray:

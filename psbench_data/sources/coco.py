@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psbench_data.errors import InputError
+from psbench_data.faults import Collected
 from psbench_data.galleries import by_rule, chosen_queries, drawn
 from psbench_data.protocol import Rest
 from psbench_data.protocol_files import protocol_version, read_protocol
 from psbench_data.scenes import Scenes
 from psbench_data.sources.coco_file import CocoFile, read_coco
+from psbench_data.sources.layouts import TITLES
 from psbench_data.sources.source import Source, Split
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class Coco(Source):
         images: str | Path | None = None,
         seed: int = 0,
     ) -> None:
+        _require_options({"train": train, "test": test, "images": "" if images is None else images}, seed)
         self._train, self._test = root / train, root / test
         self._images = root / (images or "")
         self._seed = seed
@@ -57,8 +60,6 @@ class Coco(Source):
 
     def require_root(self) -> None:
         """Check that the file of the test set is there; raises InputError."""
-        if self._seed < 0:
-            raise InputError(f"coco: seed is {self._seed}, expected at least 0.")
         if not self._test.is_file():
             raise InputError(
                 f"{self._test}: the test set's COCO JSON is not there. Give the folder that holds it as root, "
@@ -75,11 +76,19 @@ class Coco(Source):
         """Own data is its owner's; an export of a restricted dataset stays restricted."""
         return self._read(self._test).restricted
 
+    @property
+    def terms_name(self) -> str:
+        """An export of a restricted dataset has that one's terms."""
+        exported_from = self._read(self._test).dataset
+        return exported_from if self.restricted and exported_from in TITLES else self.name
+
     def protocols(self) -> dict[str, int]:
         """Those that were exported with the data; without any, by rule and of the usual sizes."""
         if files := self._exported():
             return {path.stem: protocol_version(path) for path in files}
         data = self._read(self._test)
+        if not data.has_queries:
+            return {}
         rules = [name for name, rule in _RULES.items() if rule == "all" or data.has_cameras]
         return dict.fromkeys([*rules, *(f"gallery-{size}" for size in _SIZES if size < len(data.names))], 1)
 
@@ -104,8 +113,15 @@ class Coco(Source):
 
     def scenes(self) -> dict[str, Split]:
         """Both splits, in the files' order."""
-        train = self._read(self._train).split() if self._train.is_file() else CocoFile().split()
-        return {"train": train, "test": self._read(self._test).split()}
+        train, test = CocoFile(), CocoFile()
+        with Collected() as faults:
+            with faults.step():
+                train = self._read(self._train) if self._train.is_file() else train
+            with faults.step():
+                test = self._read(self._test)
+                if not test.names:
+                    raise InputError(f"{self._test}: holds no image. Correct the file.")
+        return {"train": train.split(), "test": test.split()}
 
     def protocol(self, name: str, test: Scenes) -> pa.Table:
         """Exported galleries as they are; else the data's own queries, or chosen ones, with galleries made here."""
@@ -136,6 +152,18 @@ class Coco(Source):
         if path not in self._parsed:
             self._parsed[path] = read_coco(path, self.remark)
         return self._parsed[path]
+
+
+def _require_options(names: dict[str, object], seed: object) -> None:
+    faults = [
+        f"coco: {option} is {value!r}, expected the name of a file or folder."
+        for option, value in names.items()
+        if not isinstance(value, str | Path)
+    ]
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**64:
+        faults.append(f"coco: seed is {seed!r}, expected a whole number from 0 to 2**64 - 1.")
+    if faults:
+        raise InputError(faults)
 
 
 def _by_number(path: Path) -> tuple[str, int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +11,13 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from psbench_data.errors import InputError
 from psbench_data.faults import RowFaults
 from psbench_data.galleries import QueryList
 from psbench_data.names import safe_name
-from psbench_data.pixels import LIMIT
+from psbench_data.pixels import LIMIT, have_area
 from psbench_data.scenes import UNLABELED, scenes_table
 from psbench_data.sources.source import Split
+from psbench_data.sources.text_files import utf8_text
 from psbench_data.validation import file_error
 
 _REMEDY = "Correct the file."
@@ -69,7 +70,7 @@ class Query(_Model):
 
 
 class Info(_Model):
-    """`restricted` says that the data's terms forbid passing it on."""
+    """`dataset` is what the data was exported from, and `restricted` whether its terms forbid passing it on."""
 
     dataset: str | None = None
     restricted: bool = False
@@ -94,7 +95,7 @@ class CocoFile:
         names, paths, camera_ids, sizes: of S scenes.
         boxes, person_ids: S arrays (n, 4) float64, xyxy, and (n,).
         people: the raw ids, by number.
-        restricted: see `Info`.
+        dataset, restricted: see `Info`.
     """
 
     names: list[str] = field(default_factory=list)
@@ -104,6 +105,7 @@ class CocoFile:
     boxes: list[np.ndarray] = field(default_factory=list)
     person_ids: list[np.ndarray] = field(default_factory=list)
     people: list[str] = field(default_factory=list)
+    dataset: str | None = None
     restricted: bool = False
     _queries: list[tuple[int, np.ndarray, int]] = field(default_factory=list)
 
@@ -111,6 +113,15 @@ class CocoFile:
     def has_cameras(self) -> bool:
         """Whether every scene's camera is known."""
         return None not in self.camera_ids
+
+    @property
+    def has_queries(self) -> bool:
+        """Whether there is somebody to search for: the file has queries, or a person is in two scenes."""
+        people = np.concatenate([np.zeros(0, np.int64), *self.person_ids])
+        scenes = np.repeat(np.arange(len(self.names)), [len(ids) for ids in self.person_ids])
+        labelled = people != UNLABELED
+        places = np.unique(people[labelled] * len(self.names) + scenes[labelled])
+        return bool(self._queries) or len(places) > len(np.unique(people[labelled]))
 
     def split(self) -> Split:
         """As a split."""
@@ -132,16 +143,15 @@ def read_coco(path: Path, remark: Remarker) -> CocoFile:
         InputError: listing everything in it that cannot be right.
     """
     try:
-        document = Document.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from error
+        document = Document.model_validate_json(utf8_text(path, _REMEDY))
     except ValidationError as error:
         raise file_error(path, error, _REMEDY) from error
     with RowFaults(path, _REMEDY) as faults:
         images = _images(document, faults)
         annotations = _annotations(document, images, path, remark, faults)
         labels = _labels(document, annotations.values(), faults)
-        data = CocoFile(people=list(labels), restricted=document.info.restricted)
+        info = document.info
+        data = CocoFile(people=list(labels), dataset=info.dataset, restricted=info.restricted)
         of_image: dict[_Id, list[Annotation]] = {id_: [] for id_ in images}
         for annotation in annotations.values():
             of_image[annotation.image_id].append(annotation)
@@ -198,10 +208,9 @@ def _annotations(
             if annotation.image_id not in images:
                 raise ValueError(f"image_id {annotation.image_id!r} is not among the images")
             where = f"annotations {i}"
-            box = np.asarray(_xyxy(annotation.bbox), np.float32)
             if annotation.iscrowd:
                 remark(path, where, "a crowd (iscrowd)", "It is left out.")
-            elif not (box[2:] > box[:2]).all():
+            elif not have_area(_xyxy(annotation.bbox)):
                 remark(path, where, f"a box without area ({list(annotation.bbox)})", "It is left out.")
             else:
                 kept[annotation.id] = annotation
@@ -211,12 +220,12 @@ def _annotations(
 def _labels(document: Document, annotations: object, faults: RowFaults) -> dict[str, int]:
     """The number of each identity."""
     found = {label for a in annotations if (label := _label(a.person_id)) is not None}  # type: ignore[attr-defined]
-    given = [str(label) for label in document.people]
+    given = [label for person_id in document.people if (label := _label(person_id)) is not None]
     if len(set(given)) < len(given):
         faults.add("people", "names somebody twice")
     if given and (missing := sorted(found - set(given))):
         faults.add("people", f"lacks {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}")
-    order = given or sorted(found, key=lambda label: (int(label) if label.isdecimal() else np.inf, label))
+    order = given or sorted(found, key=_by_number)
     return {label: number for number, label in enumerate(order)}
 
 
@@ -233,15 +242,22 @@ def _query(
     if query.image_id not in position:
         raise ValueError(f"image_id {query.image_id!r} is not among the images")
     box = _xyxy(query.bbox)
-    if not (box[2:] > box[:2]).all():
+    if not have_area(box):
         raise ValueError(f"the box has no area ({list(query.bbox)})")
     return position[query.image_id], box, _label(query.person_id)
 
 
 def _label(person_id: _Id | None) -> str | None:
-    if person_id is None or person_id == "" or (isinstance(person_id, int) and person_id < 0):
+    if person_id is None or re.fullmatch(r"|-\d+", label := str(person_id), re.ASCII):
         return None
-    return str(person_id)
+    return label
+
+
+def _by_number(label: str) -> tuple[bool, int, str, str]:
+    """Numbers in their order, however many digits they have, then words."""
+    is_number = label.isascii() and label.isdecimal()
+    digits = label.lstrip("0") if is_number else ""
+    return not is_number, len(digits), digits, label
 
 
 def _xyxy(bbox: _Box) -> np.ndarray:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from psbench_data import matlab
 from psbench_data.errors import InputError
-from psbench_data.faults import COPY_AGAIN, RowFaults
+from psbench_data.faults import ONE_RELEASE, Collected, RowFaults, require_some
 from psbench_data.galleries import protocol_table
 from psbench_data.names import safe_name
 from psbench_data.pixels import pixels
@@ -47,11 +47,24 @@ class Person:
     places: list[Place]
 
 
+class SearchedPeople(NamedTuple):
+    """What search lists say of the test scenes.
+
+    Attributes:
+        people: one a row, with the query's and the gallery's boxes; somebody of several rows or lists is one, numbered
+            where it is first met.
+        scenes: every scene that is a query's or in a gallery, with the file and the row that list it first.
+    """
+
+    people: list[Person]
+    scenes: dict[str, tuple[Path, int]]
+
+
 def annotated_boxes(path: Path, remark: Remarker) -> dict[str, np.ndarray]:
     """Every scene of `Images.mat` with its boxes: (n, 4) int64, x y w h; boxes without area are left out."""
     scenes: dict[str, np.ndarray] = {}
     with RowFaults(path) as faults:
-        for i, image in enumerate(matlab.read_variable(path, "Img")):
+        for i, image in enumerate(matlab.read_list(path, "Img")):
             with faults.row(i):
                 name = scene_name(image["imname"])
                 people = np.ravel(image["box"])
@@ -62,47 +75,82 @@ def annotated_boxes(path: Path, remark: Remarker) -> dict[str, np.ndarray]:
                 for box in boxes[~whole].tolist():
                     remark(path, f"row {i}", f"scene {name} has a box without area ({box})", "It is left out.")
                 scenes[name] = boxes[whole]
+    require_some(scenes, path, "scene")
     return scenes
 
 
-def read_pool(path: Path, known: Container[str]) -> list[str]:
-    """The scenes of a gallery pool, in its order."""
+def read_pool(path: Path, known: Container[str] | None = None) -> list[str]:
+    """The scenes of a gallery pool, in its order, which must be among the known ones where those are known."""
     pool: dict[str, None] = {}
     with RowFaults(path) as faults:
-        for i, cell in enumerate(matlab.read_variable(path, "pool")):
+        for i, cell in enumerate(matlab.read_list(path, "pool")):
             with faults.row(i):
                 name = scene_name(cell)
-                if name not in known:
+                if known is not None and name not in known:
                     raise ValueError(f"scene {name!r} is not in Images.mat")
                 if name in pool:
                     raise ValueError(f"scene {name!r} is listed a second time")
                 pool[name] = None
+    require_some(pool, path, "scene")
     return list(pool)
 
 
-def _queries(path: Path, variable: str, progress: bool = False) -> Iterator[SearchRow]:
-    """The rows of a search list that has some."""
-    empty = True
-    for row in search_rows(path, variable, progress):
-        empty = False
-        yield row
-    if empty:
-        raise InputError(f"{path}: holds no query. {COPY_AGAIN}")
+def require_once(person: str, row: int, rows: dict[str, int]) -> None:
+    """Note the row of a person; raises ValueError where the list has the person in another row, too."""
+    if rows.setdefault(person, row) != row:
+        raise ValueError(f"person {person!r} is listed a second time (row {rows[person]})")
 
 
-def searched_people(paths: Iterable[Path]) -> list[Person]:
-    """The people of search lists: one a row, with the query's and the gallery's boxes.
+def _queries(path: Path, variable: str, remark: Remarker | None) -> Iterator[SearchRow]:
+    """The rows of a search list; somebody who is searched for twice is a fault, or a remark where that is given."""
+    rows: dict[str, int] = {}
+    with RowFaults(path) as faults:
+        for i, row in enumerate(search_rows(path, variable)):
+            try:
+                require_once(row.person, i, rows)
+            except ValueError as error:
+                if remark is None:
+                    faults.add(f"row {i}", str(error))
+                else:
+                    remark(path, f"row {i}", str(error), "It is another query for the same person.")
+            yield row
+    require_some(rows, path, "query")
 
-    A person of several lists is one, numbered where it is first met.
+
+def searched_people(paths: Iterable[Path], remark: Remarker | None = None) -> SearchedPeople:
+    """The people and scenes of search lists.
+
+    Args:
+        paths: the lists.
+        remark: notes people whom one list searches for twice; without it they are a fault.
     """
     people: dict[str, Person] = {}
-    for path in paths:
-        for i, row in enumerate(_queries(path, path.stem)):
-            person = people.setdefault(row.person, Person(row.person, path, i, []))
-            person.places.append((row.query_scene, row.query_box))
-            for entry in np.flatnonzero(row.gallery_present).tolist():
-                person.places.append((row.gallery_scenes[entry], row.gallery_boxes[entry]))
-    return list(people.values())
+    scenes: dict[str, tuple[Path, int]] = {}
+
+    def add(path: Path, i: int, row: SearchRow) -> None:
+        person = people.setdefault(row.person, Person(row.person, path, i, []))
+        person.places.append((row.query_scene, row.query_box))
+        for entry in np.flatnonzero(row.gallery_present).tolist():
+            person.places.append((row.gallery_scenes[entry], row.gallery_boxes[entry]))
+        scenes.setdefault(row.query_scene, (path, i))
+        # Of millions of entries, nearly all name a scene that was met before.
+        if new := set(row.gallery_scenes).difference(scenes):
+            scenes.update(dict.fromkeys((scene for scene in row.gallery_scenes if scene in new), (path, i)))
+
+    with Collected() as faults:
+        for path in paths:
+            with faults.step():
+                for i, row in enumerate(_queries(path, path.stem, remark)):
+                    add(path, i, row)
+    return SearchedPeople(list(people.values()), scenes)
+
+
+def require_listed(scenes: Mapping[str, tuple[Path, int]], known: Container[str], where: str) -> None:
+    """Refuse search lists with a scene that is not among the known ones, which are those of `where`."""
+    if unknown := [(scene, *place) for scene, place in scenes.items() if scene not in known]:
+        raise InputError(
+            f"{path}: row {row}: scene {scene!r} is not in {where}. {ONE_RELEASE}" for scene, path, row in unknown
+        )
 
 
 def labelled_split(
@@ -143,40 +191,40 @@ def labelled_split(
 def search_table(
     path: Path,
     test: Scenes,
+    pool_file: Path,
     *,
     variable: str | None = None,
     rest: Rest = "none",
     pool: Sequence[str] | None = None,
-    progress: bool = False,
+    remark: Remarker | None = None,
 ) -> pa.Table:
     """The queries, galleries and true boxes of a search list, in its order.
 
     Args:
         path: the list.
         test: the test scenes; every listed one must be among them.
+        pool_file: where the test scenes are from, for messages.
         variable: the list's variable; named as the file if not given.
         rest: what is searched besides the listed scenes.
         pool: the scenes that belong to the protocol; all of `test` if not given.
-        progress: whether to show a progress bar.
+        remark: notes people who are searched for twice; without it they are a fault.
     """
     ids = {label: person_id for person_id, label in enumerate(test.identities)}
     scenes, query_boxes, person_ids, listed, truth_entries, truth_boxes = [], [], [], [], [], []
-    unknown: list[str] = []
-    for i, row in enumerate(_queries(path, variable or path.stem, progress)):
-        try:
-            scenes.append(test.positions[row.query_scene])
-            listed.append(np.array([test.positions[name] for name in row.gallery_scenes], np.int32))
-            person_ids.append(ids[row.person])
-        except KeyError as error:
-            what = f"person {row.person!r} is in no other list"
-            if error.args[0] != row.person:
-                what = f"scene {error.args[0]!r} is not in annotation/pool.mat"
-            unknown.append(f"{path}: row {i}: {what}. Use the files of one release.")
-        query_boxes.append(row.query_box)
-        truth_entries.append(np.flatnonzero(row.gallery_present))
-        truth_boxes.append(xyxy(row.gallery_boxes[row.gallery_present]))
-    if unknown:
-        raise InputError(unknown)
+    with RowFaults(path, ONE_RELEASE) as faults:
+        for i, row in enumerate(_queries(path, variable or path.stem, remark)):
+            unknown = sorted({row.query_scene, *row.gallery_scenes}.difference(test.positions))
+            for scene in unknown:
+                faults.add(f"row {i}", f"scene {scene!r} is not in {pool_file.parent.name}/{pool_file.name}")
+            if row.person not in ids:
+                faults.add(f"row {i}", f"person {row.person!r} is in no other list")
+            elif not unknown:
+                scenes.append(test.positions[row.query_scene])
+                listed.append(np.array([test.positions[name] for name in row.gallery_scenes], np.int32))
+                person_ids.append(ids[row.person])
+                query_boxes.append(row.query_box)
+                truth_entries.append(np.flatnonzero(row.gallery_present))
+                truth_boxes.append(xyxy(row.gallery_boxes[row.gallery_present]))
     return protocol_table(
         scenes=scenes,
         boxes=xyxy(np.array(query_boxes)),

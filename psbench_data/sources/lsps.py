@@ -6,7 +6,9 @@
     <root>/{train,test}_shape.txt                   frame TAB height TAB width
     <root>/query_info.txt                           id TAB frame TAB x1 TAB y1 TAB x2 TAB y2
 
-No evaluator was released with it; psbench takes PRW's rule. The key-point files of the release are not read.
+No evaluator was released with it; psbench takes PRW's rule. The test scenes are the frames with a line of coordinates.
+The one known reader searches every file of test/: where a file has no line the two differ, and doctor warns of it.
+The key-point files of the release are not read.
 """
 
 from __future__ import annotations
@@ -17,13 +19,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from psbench_data.errors import InputError
-from psbench_data.faults import RowFaults
-from psbench_data.galleries import QueryList, by_rule
+from psbench_data.faults import Collected, RowFaults, require_some
+from psbench_data.galleries import by_rule
 from psbench_data.names import safe_name
-from psbench_data.pixels import pixels
+from psbench_data.pixels import have_area, pixels
 from psbench_data.protocol import Rest
-from psbench_data.scenes import UNLABELED, Scenes, scenes_table
+from psbench_data.scenes import Scenes, numbered, scenes_table
+from psbench_data.sources.query_lines import Fields, read_queries
 from psbench_data.sources.source import Source, Split
 from psbench_data.sources.text_files import image_sizes, lines
 
@@ -53,63 +55,49 @@ class Lsps(Source):
 
     def scenes(self) -> dict[str, Split]:
         """Both splits, sorted by frame name; identities are numbered in the order of the official ids."""
-        sizes = image_sizes(self._shapes())
-        return {split: self._split(split, sizes) for split in ("train", "test")}
+        people: dict[str, dict[str, np.ndarray]] = {}
+        raw_ids: dict[str, dict[str, np.ndarray]] = {}
+        with Collected() as faults:
+            with faults.step():
+                sizes = image_sizes(self._shapes())
+            for split in ("train", "test"):
+                with faults.step():
+                    people[split] = self._boxes(split)
+                    raw_ids[split] = self._ids(split, people[split])
+        return {split: self._split(split, people[split], raw_ids[split], sizes) for split in people}
 
     def protocol(self, name: str, test: Scenes) -> pa.Table:
         """The queries of the query file, in its order."""
         path = self.root / "query_info.txt"
-        ids = {label: person_id for person_id, label in enumerate(test.identities)}
-        scenes, boxes, person_ids = [], [], []
-        with RowFaults(path) as faults:
-            for number, line in lines(path):
-                with faults.row(f"line {number}"):
-                    fields = line.split()
-                    if len(fields) != 6:
-                        raise ValueError(f"expected id, frame, x1, y1, x2, y2, found {line.strip()!r:.120}")
-                    label, frame = str(int(fields[0])), fields[1]
-                    box = pixels(np.array([float(field) for field in fields[2:]]))
-                    if not (box[2:] > box[:2]).all():
-                        raise ValueError(f"expected a box with area, found {fields[2:]}")
-                    if frame not in test.positions:
-                        raise ValueError(f"frame {frame!r} is not in test_frame_coord.txt")
-                    if label not in ids:
-                        raise ValueError(f"person {label} is in no test frame")
-                    scenes.append(test.positions[frame])
-                    boxes.append(box)
-                    person_ids.append(ids[label])
-        if not scenes:
-            raise InputError(f"{path}: holds no query. Copy the file again from the dataset's archive.")
-        return by_rule(test, QueryList(np.array(scenes), np.array(boxes), np.array(person_ids)), _RULES[name])
+        return by_rule(test, read_queries(path, test, "test_frame_coord.txt", _query, self.remark), _RULES[name])
 
     def _shapes(self) -> list[Path]:
         return [self.root / "train_shape.txt", self.root / "test_shape.txt"]
 
-    def _split(self, split: str, sizes: dict[str, tuple[int, int]]) -> Split:
-        people = self._boxes(split)
-        raw_ids = self._ids(split, people)
+    def _split(
+        self,
+        split: str,
+        people: dict[str, np.ndarray],
+        raw_ids: dict[str, np.ndarray],
+        sizes: dict[str, tuple[int, int]],
+    ) -> Split:
         names = sorted(people)
-        whole = {name: (people[name][:, 2:] > people[name][:, :2]).all(axis=1) for name in names}
+        whole = {name: have_area(people[name]) for name in names}
         for name in names:
             for row in np.flatnonzero(~whole[name]):
                 box = people[name][row].tolist()
                 path = self.root / f"{split}_frame_coord.txt"
                 self.remark(path, f"frame {name}", f"a box without area ({box})", "It is left out.")
-        every = np.unique(np.concatenate([np.zeros(0, np.int64), *(raw_ids[name][whole[name]] for name in names)]))
-        labelled = every[every >= 0]
-
-        def ids(of: np.ndarray) -> np.ndarray:
-            return np.where(of >= 0, np.searchsorted(labelled, of), UNLABELED)
-
+        person_ids, identities = numbered([raw_ids[name][whole[name]] for name in names])
         table = scenes_table(
             names=names,
             paths=[f"{split}/{name}" for name in names],
             boxes=[people[name][whole[name]] for name in names],
-            person_ids=[ids(raw_ids[name][whole[name]]) for name in names],
+            person_ids=person_ids,
             camera_ids=[_camera(name) for name in names],
             sizes=sizes,
         )
-        return Split(table, [str(label) for label in labelled])
+        return Split(table, identities)
 
     def _boxes(self, split: str) -> dict[str, np.ndarray]:
         """(n, 4) float64, xyxy, by frame."""
@@ -126,6 +114,7 @@ class Lsps(Source):
                     if name in frames:
                         raise ValueError(f"frame {name!r} is listed a second time")
                     frames[name] = pixels(np.array([float(value) for value in values])).reshape(-1, 4)
+        require_some(frames, path, "frame")
         return frames
 
     def _ids(self, split: str, people: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -150,9 +139,15 @@ class Lsps(Source):
         return ids
 
 
+def _query(fields: list[str]) -> Fields:
+    if len(fields) != 6:
+        raise ValueError(f"expected id, frame, x1, y1, x2, y2, found {' '.join(fields)!r:.120}")
+    return str(int(fields[0])), fields[1], pixels(np.array([float(field) for field in fields[2:]]))
+
+
 def _camera(name: str) -> int:
     """The camera that a frame's name tells: <word>_<number>_<camera>_<number>.jpg."""
-    if not (match := re.match(r"[^_]*_[^_]*_(\d+)_", name, re.ASCII)):
+    if not (match := re.match(r"[^_]*_[^_]*_(\d{1,9})_", name, re.ASCII)):
         raise ValueError(
             f"expected a frame name with the camera as third token, like f_000100_17_0.jpg, found {name!r}"
         )

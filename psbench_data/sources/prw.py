@@ -19,14 +19,15 @@ import numpy as np
 
 from psbench_data import matlab
 from psbench_data.errors import InputError
-from psbench_data.faults import RowFaults
+from psbench_data.faults import COPY_AGAIN, ONE_RELEASE, Collected, RowFaults, require_some
 from psbench_data.galleries import QueryList, by_rule
 from psbench_data.pixels import pixels
 from psbench_data.protocol import Rest
-from psbench_data.scenes import UNLABELED, Scenes, scenes_table
+from psbench_data.scenes import Scenes, numbered, scenes_table
 from psbench_data.sources.mini_prw import PROBES, evenly_spaced
+from psbench_data.sources.query_lines import Fields, read_queries
 from psbench_data.sources.source import Source, Split
-from psbench_data.sources.text_files import image_sizes, lines
+from psbench_data.sources.text_files import image_sizes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,6 +42,10 @@ _RULES: dict[str, Rest] = {
     "same-camera": "same-camera",
     "mini": "all",
 }
+
+
+_People = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Of a frame: (n,) int64 labels, (n, 4) int32 boxes, and (n, 4) float32 boxes as annotated, xyxy, pixels."""
 
 
 class Prw(Source):
@@ -63,42 +68,36 @@ class Prw(Source):
 
     def scenes(self) -> dict[str, Split]:
         """Both splits, in the order of their lists; identities are numbered in the order of the official ids."""
-        sizes = image_sizes(self._shapes())
-        frames = {split: self._frames(split) for split in ("train", "test")}
-        if repeated := set(frames["train"]) & set(frames["test"]):
-            raise InputError(
-                f"{self.root / 'frame_test.mat'}: frame {name!r} is in frame_train.mat, too. Use the files of one "
-                "release."
-                for name in sorted(repeated)
-            )
-        return {split: self._split(names, sizes) for split, names in frames.items()}
+        frames: dict[str, list[str]] = {"train": [], "test": []}
+        people: dict[str, list[_People]] = {"train": [], "test": []}
+        with Collected() as faults:
+            with faults.step():
+                sizes = image_sizes(self._shapes())
+            for split in frames:
+                with faults.step():
+                    frames[split] = self._frames(split)
+                for name in frames[split]:
+                    with faults.step():
+                        people[split].append(self._people(name))
+            if repeated := set(frames["train"]) & set(frames["test"]):
+                raise InputError(
+                    f"{self.root / 'frame_test.mat'}: frame {name!r} is in frame_train.mat, too. {ONE_RELEASE}"
+                    for name in sorted(repeated)
+                )
+        return {split: _split(names, people[split], sizes) for split, names in frames.items()}
 
     def protocol(self, name: str, test: Scenes) -> pa.Table:
         """The queries of the query file, in its order."""
         path = self._query_file()
-        ids = {label: person_id for person_id, label in enumerate(test.identities)}
-        scenes, boxes, labels = [], [], []
-        with RowFaults(path) as faults:
-            for number, line in lines(path):
-                with faults.row(f"line {number}"):
-                    label, x, y, w, h, frame = _query_fields(line)
-                    if f"{frame}.jpg" not in test.positions:
-                        raise ValueError(f"frame {frame!r} is not in frame_test.mat")
-                    if label not in ids:
-                        raise ValueError(f"person {label} is in no test frame")
-                    scenes.append(test.positions[f"{frame}.jpg"])
-                    # Truncated first, clipped after, as SeqNet reads them.
-                    boxes.append(np.maximum(np.array([x, y, x + w, y + h]).astype(np.int32), 0))
-                    labels.append(label)
-        if not scenes:
-            raise InputError(f"{path}: holds no query. Copy the file again from the dataset's archive.")
-        chosen = np.arange(len(scenes))
+        queries = read_queries(path, test, "frame_test.mat", _query, self.remark)
         if name == "mini":
-            chosen = self._mini(path, list(zip(labels, (test.names[s] for s in scenes), strict=True)))
-        person_ids = np.array([ids[label] for label in labels])
-        return by_rule(
-            test, QueryList(np.array(scenes)[chosen], np.array(boxes)[chosen], person_ids[chosen]), _RULES[name]
-        )
+            scenes, boxes, person_ids = queries
+            names = [
+                (test.identities[person], test.names[scene]) for person, scene in zip(person_ids, scenes, strict=True)
+            ]
+            chosen = self._mini(path, names)
+            queries = QueryList(scenes[chosen], boxes[chosen], person_ids[chosen])
+        return by_rule(test, queries, _RULES[name])
 
     @staticmethod
     def _mini(path: Path, queries: list[tuple[str, str]]) -> np.ndarray:
@@ -110,7 +109,7 @@ class Prw(Source):
         if len(found) < len(wanted):
             raise InputError(
                 f"{path}: person {label} in {frame} is not among the queries, and is one of the 30 of PRW-mini. "
-                "Copy the file again from the dataset's archive."
+                f"{COPY_AGAIN}"
                 for label, frame in wanted
                 if (label, frame) not in rows
             )
@@ -127,55 +126,28 @@ class Prw(Source):
         path = self.root / f"frame_{split}.mat"
         names: dict[str, None] = {}
         with RowFaults(path) as faults:
-            for i, cell in enumerate(matlab.read_variable(path, f"img_index_{split}")):
+            for i, cell in enumerate(matlab.read_list(path, f"img_index_{split}")):
                 with faults.row(i):
                     name = matlab.text(cell).removesuffix(".jpg")
                     _camera(name)
                     if f"{name}.jpg" in names:
                         raise ValueError(f"frame {name!r} is listed a second time")
                     names[f"{name}.jpg"] = None
+        require_some(names, path, "frame")
         return list(names)
 
-    def _split(self, names: list[str], sizes: dict[str, tuple[int, int]]) -> Split:
-        found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        faults: list[str] = []
-        for name in names:
-            try:
-                found.append(self._people(name))
-            except InputError as error:
-                faults += error.faults
-        if faults:
-            raise InputError(faults)
-        people = np.concatenate([np.zeros(0, np.int64), *(labels for labels, _, _ in found)])
-        labelled = np.unique(people[people >= 0])
-
-        def ids(of: np.ndarray) -> np.ndarray:
-            return np.where(of >= 0, np.searchsorted(labelled, of), UNLABELED)
-
-        table = scenes_table(
-            names=names,
-            paths=[f"frames/{name}" for name in names],
-            boxes=[boxes for _, boxes, _ in found],
-            person_ids=[ids(labels) for labels, _, _ in found],
-            camera_ids=[_camera(name) for name in names],
-            sizes=sizes,
-            annotated_boxes=[annotated for _, _, annotated in found],
-        )
-        return Split(table, [str(int(label)) for label in labelled])
-
-    def _people(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The people of a frame: (n,) int64 labels, (n, 4) int32 boxes, and (n, 4) float32 boxes as annotated, xyxy."""
+    def _people(self, name: str) -> _People:
+        """The people of a frame."""
         path = self.root / "annotations" / f"{name}.mat"
-        again = "Copy the file again from the dataset's archive."
         if not path.is_file():
-            raise InputError(f"{path}: the annotation of a listed frame is not there. {again}")
+            raise InputError(f"{path}: the annotation of a listed frame is not there. {COPY_AGAIN}")
         rows = matlab.read_any(path, _KEYS)
         if rows.size == 0:
             return np.zeros(0, np.int64), np.zeros((0, 4), np.int32), np.zeros((0, 4), np.float32)
         if rows.dtype.kind not in "iuf" or rows.ndim != 2 or rows.shape[1] != 5:
             raise InputError(
                 f"{path}: expected n x 5 numbers (person, x, y, w, h), found {rows.dtype} of shape "
-                f"{'x'.join(map(str, rows.shape))}. {again}"
+                f"{'x'.join(map(str, rows.shape))}. {COPY_AGAIN}"
             )
         with RowFaults(path) as faults:
             for i, row in enumerate(rows):
@@ -194,19 +166,32 @@ class Prw(Source):
         return rows[whole, 0].astype(np.int64), boxes[whole], annotated[whole]
 
 
-def _query_fields(line: str) -> tuple[str, float, float, float, float, str]:
-    fields = line.split()
+def _split(names: list[str], people: list[_People], sizes: dict[str, tuple[int, int]]) -> Split:
+    labels, boxes, annotated = zip(*people, strict=True)
+    person_ids, identities = numbered(labels)
+    table = scenes_table(
+        names=names,
+        paths=[f"frames/{name}" for name in names],
+        boxes=boxes,
+        person_ids=person_ids,
+        camera_ids=[_camera(name) for name in names],
+        sizes=sizes,
+        annotated_boxes=annotated,
+    )
+    return Split(table, identities)
+
+
+def _query(fields: list[str]) -> Fields:
     if len(fields) != 6:
-        raise ValueError(f"expected person, x, y, w, h and frame, found {line.strip()!r:.120}")
-    label = str(int(fields[0]))
+        raise ValueError(f"expected person, x, y, w, h and frame, found {' '.join(fields)!r:.120}")
     x, y, w, h = pixels(np.array([float(field) for field in fields[1:5]])).tolist()
-    if not (w > 0 and h > 0):
-        raise ValueError(f"expected a box with area, found {fields[1:5]}")
-    return label, x, y, w, h, fields[5].removesuffix(".jpg")
+    # Truncated first, clipped after, as SeqNet reads them.
+    box = np.maximum(np.array([x, y, x + w, y + h]).astype(np.int32), 0)
+    return str(int(fields[0])), f"{fields[5].removesuffix('.jpg')}.jpg", box
 
 
 def _camera(name: str) -> int:
     """The camera that a frame's name tells: c<camera>s<sequence>_<frame>."""
-    if not (match := re.fullmatch(r"c(\d+)s\d+_\d+(\.jpg)?", name, re.ASCII)):
+    if not (match := re.fullmatch(r"c(\d{1,9})s\d+_\d+(\.jpg)?", name, re.ASCII)):
         raise ValueError(f"expected a frame name like c1s3_016471, found {name!r:.120}")
     return int(match[1])

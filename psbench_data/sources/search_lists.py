@@ -26,6 +26,9 @@ from psbench_data.matlab.stream import find_variable, unreadable
 from psbench_data.matlab.structs import Structs, fits_int64
 from psbench_data.names import safe_name
 
+_PATIENCE = 3
+"""Seconds after which the bar appears: most lists are read before, the largest are not."""
+
 
 @dataclass(frozen=True, eq=False)
 class SearchRow:
@@ -34,10 +37,12 @@ class SearchRow:
     Attributes:
         person: the label of the person searched for.
         query_scene: the scene that the query is cut from.
-        query_box: (4,) int64; it has area.
+        query_box: (4,) int64.
         gallery_scenes: the n scenes to search, in the official order, with repeats.
         gallery_boxes: (n, 4) int64, the person's box; zeros where the scene lacks the person.
         gallery_present: (n,) bool, whether the entry has a box.
+
+    All boxes have area: a person who is not in a scene has an empty box there, not a flat one.
     """
 
     person: str
@@ -50,15 +55,18 @@ class SearchRow:
     def __post_init__(self) -> None:
         if not (self.query_box[2:] > 0).all():
             raise ValueError("the query has no box, or one without area")
+        flat = self.gallery_present & (self.gallery_boxes[:, 2:] <= 0).any(axis=1)
+        for entry in np.flatnonzero(flat)[:1].tolist():
+            box = self.gallery_boxes[entry].tolist()
+            raise ValueError(f"gallery entry {entry} ({self.gallery_scenes[entry]}) has a box without area ({box})")
 
 
-def search_rows(path: Path, variable: str, progress: bool = False) -> Iterator[SearchRow]:
-    """Read a search list row by row.
+def search_rows(path: Path, variable: str) -> Iterator[SearchRow]:
+    """Read a search list row by row; on a terminal, a bar shows how far one is that takes long.
 
     Args:
         path: the file.
         variable: the name of its variable, such as TestG4000.
-        progress: whether to show a progress bar.
 
     Raises:
         InputError: the file is damaged, of another kind, or holds another variable; or, after the last row, some rows
@@ -68,7 +76,8 @@ def search_rows(path: Path, variable: str, progress: bool = False) -> Iterator[S
 
     total, parsers = _parsers(path, variable, _SceneNames())
     with RowFaults(path) as faults:
-        for i, parse in enumerate(tqdm(parsers, path.stem, total, unit="queries", disable=not progress)):
+        # Shown where standard error is a terminal.
+        for i, parse in enumerate(tqdm(parsers, path.stem, total, unit="queries", delay=_PATIENCE, disable=None)):
             row = None
             with faults.row(i):
                 try:
@@ -93,9 +102,9 @@ def _parsers(path: Path, variable: str, scenes: _SceneNames) -> tuple[int, Itera
         found = find_variable(path, variable)
         if found.header.is_struct_vector:
             return math.prod(found.header.dims), (partial(_from_bytes, row, scenes) for row in found.structs())
-        listed = np.ravel(decode(found.content()))
+        listed = matlab.items(path, variable, decode(found.content()))
     except LayoutError:
-        listed = matlab.read_variable(path, variable)
+        listed = matlab.read_list(path, variable)
     except (DamageError, UnicodeDecodeError) as error:
         raise unreadable(path, error) from error
     return len(listed), (partial(_from_struct, row, scenes) for row in listed)

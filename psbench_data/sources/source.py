@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from psbench_data.errors import InputError
+from psbench_data.faults import told_as_input_error
 from psbench_data.sources.layouts import require_root
 
 if TYPE_CHECKING:
@@ -65,10 +65,8 @@ class Source(ABC):
         """
         self.root = root
         self.remarks: list[Remark] = []
-        try:
+        with told_as_input_error(root):
             self.require_root()
-        except OSError as error:
-            raise InputError(f"{root}: cannot be read ({error.strerror or error}). Give a readable folder.") from error
 
     def require_root(self) -> None:
         """Check that root is a tree of this dataset; raises InputError."""
@@ -83,6 +81,11 @@ class Source(ABC):
     def restricted(self) -> bool:
         """Whether the data's terms forbid passing it on: those of all four official datasets do."""
         return True
+
+    @property
+    def terms_name(self) -> str:
+        """The name under which `psbench_data.terms` has the terms of the data."""
+        return self.name
 
     @property
     def settings(self) -> str:

@@ -10,7 +10,7 @@ from psbench_data.synthetic.cuhk_sysu import write_cuhk_sysu
 from psbench_data.synthetic.lsps import write_lsps
 from psbench_data.synthetic.movienet_cs import write_movienet_cs
 from psbench_data.synthetic.prw import write_prw
-from psbench_data.synthetic.spec import WorldSpec
+from psbench_data.synthetic.spec import SPLITS, WorldSpec
 
 _WRITERS: dict[str, Callable[..., None]] = {
     "cuhk_sysu": write_cuhk_sysu,
@@ -48,10 +48,25 @@ def default_spec(format: str, **changes: object) -> WorldSpec:  # noqa: A002
     """
     _known(format)
     spec = {**_DEFAULT[format], **changes}
+    if format == "movienet_cs" and not {"appearances", "train_labelled", "test_labelled"} & changes.keys():
+        spec |= _leads(WorldSpec(**spec))
     if "walking" not in changes:
         # A small world has fewer people who walk from one split into the other.
         spec["walking"] = min(spec.get("walking", 0), int(spec.get("train_identities", 140)) // 7)
     return WorldSpec(**spec)
+
+
+def _leads(spec: WorldSpec) -> dict[str, object]:
+    """Two labelled people a scene, and some who are seen so often that Train_app10 ... Train_app100 differ."""
+    smallest_gallery = (spec.gallery_entries or (120,))[0]
+    fewest, most = 2, min(120, smallest_gallery, spec.train_scenes, spec.test_scenes)
+    totals = {}
+    for split in SPLITS:
+        people = spec.identities(split)
+        totals[f"{split}_labelled"] = min(
+            max(2 * spec.scenes(split), fewest * people), most * people, spec.boxes(split)
+        )
+    return {"appearances": (fewest, most), **totals}
 
 
 def official_spec(format: str, seed: int = 0) -> WorldSpec:  # noqa: A002

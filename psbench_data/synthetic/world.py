@@ -119,7 +119,9 @@ def _plan_split(spec: WorldSpec, split: str, known: np.ndarray) -> PlannedSplit:
     if spec.last_place_size is not None:
         sizes[places == spec.places - 1] = spec.last_place_size
     low, high = (np.full(num_people, bound) for bound in spec.appearances)
-    times = spread(spec.labelled(split), low, high, rng.exponential(size=num_people) + 1e-3, rng)
+    # People who stay in a film are its leads or its extras, more so than passers-by differ.
+    often = rng.exponential(size=num_people) ** (1 if spec.wander else 3) + 1e-3
+    times = spread(spec.labelled(split), low, high, often, rng)
     scenes, people = cast(times, places, num_boxes, spec.people, spec.wander, rng)
     # Position -1, the stranger's, is the last.
     people = np.append(_who(spec, split, rng), UNLABELED)[people]

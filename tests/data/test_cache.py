@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,19 @@ def test_other_options_are_other_tables() -> None:
     assert few.fingerprint != many.fingerprint
     # What is judged is the same, whatever was trained on.
     assert few.split("test").fingerprint == many.split("test").fingerprint
+
+
+def test_account_without_a_home_has_no_cache_and_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("PSBENCH_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", nobody)
+    with pytest.warns(UserWarning, match=r"no home folder.*PSBENCH_CACHE"):
+        dataset = psbench_data.load("prw", root=PRW)
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("default")
+        for name in dataset.protocols:
+            assert len(dataset.protocol(name).queries)
+    assert len(shown) <= 1

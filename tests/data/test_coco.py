@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 import psbench_data
 from psbench_data import UNLABELED, InputError
+from psbench_data.cli import app
 from psbench_data.exporting.coco import export_coco
+from psbench_data.exporting.notices import terms_of
 from tests.conftest import EVALUATION
 
 
@@ -75,6 +78,7 @@ def test_other_categories_crowds_and_empty_boxes_are_left_out(tmp_path: Path) ->
     categories = [{"id": 3, "name": "Person"}, {"id": 7, "name": "car"}]
     dataset = psbench_data.load("coco", root=_write(tmp_path, annotations=annotations, categories=categories))
     assert dataset.split("test").boxes.tolist() == [[0, 0, 5, 5], [-3.5, -1, 1.5, 4]]
+    assert dataset.protocols == ()
     with pytest.raises(InputError, match="no person is in two scenes"):
         dataset.protocol("regular")
 
@@ -108,7 +112,9 @@ def test_files_and_folders_can_be_named(tmp_path: Path) -> None:
         ({"queries": [{"annotation_id": 999}, {"image_id": 1}]}, ["queries 0", "999", "queries 1", "bbox"]),
         ({"queries": [{"image_id": 1, "bbox": [0, 0, 0, 4], "person_id": "anna"}]}, ["queries 0", "no area"]),
         ({"queries": [{"image_id": 1, "bbox": [0, 0, 4, 4], "person_id": "zoe"}]}, ["queries 0", "zoe"]),
+        ({"queries": [{"image_id": 1, "bbox": [16e6, 0, 0.01, 4], "person_id": "anna"}]}, ["queries 0", "no area"]),
         ({"people": ["anna"]}, ["people", "lacks", "bo"]),
+        ({"images": [], "annotations": []}, ["holds no image"]),
     ],
 )
 def test_faults_are_told_together_with_their_place(tmp_path: Path, changes: dict, mentions: list[str]) -> None:
@@ -166,6 +172,7 @@ def test_export_and_back_is_the_same(name: str, tmp_path: Path) -> None:
         assert one.table.equals(other.table)
         assert (one.rest, one.version, one.pool.tolist()) == (other.rest, other.version, other.pool.tolist())
     assert again.restricted
+    assert terms_of(again) == terms_of(dataset)
 
 
 def test_export_takes_the_pictures_along_on_request(tmp_path: Path) -> None:
@@ -199,3 +206,69 @@ def test_damaged_protocol_files_are_refused(tmp_path: Path) -> None:
     assert "scene has values from" in complaint(wrong.replace_schema_metadata(metadata))
     settings = {**metadata, b"settings": b'{"rest": "some", "pool": [9999, "x"]}'}
     assert "rest is 'some'" in complaint(table.replace_schema_metadata(settings))
+    assert "holds no query" in complaint(table.slice(0, 0))
+    for key in (b"scenes", b"identities"):
+        older = {name: value for name, value in metadata.items() if name != key}
+        assert "belongs to other scenes; export it again" in complaint(table.replace_schema_metadata(older))
+
+
+@pytest.mark.parametrize("reversed_key", ["images", "people"])
+def test_galleries_of_other_scenes_are_refused(tmp_path: Path, reversed_key: str) -> None:
+    export_coco(psbench_data.load("prw", root=EVALUATION / "prw"), tmp_path / "export")
+    path = tmp_path / "export/test.json"
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(document | {reversed_key: document[reversed_key][::-1]}))
+    with pytest.raises(InputError, match=r"regular\.parquet: belongs to other scenes; export it again"):
+        psbench_data.load("coco", root=tmp_path / "export").protocol("regular")
+
+
+def test_exports_of_an_export_keep_the_terms(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    export_coco(psbench_data.load("prw", root=EVALUATION / "prw"), first)
+    export_coco(psbench_data.load("coco", root=first), second)
+    assert (second / "TERMS.txt").read_text() == (first / "TERMS.txt").read_text()
+    assert terms_of(psbench_data.load("coco", root=second)).title == "PRW"
+
+
+@pytest.mark.parametrize(
+    "option", [{"seed": 2**64}, {"seed": -1}, {"seed": "1"}, {"seed": 1.5}, {"test": 5}, {"train": None}, {"images": 5}]
+)
+def test_options_of_another_type_or_size_are_refused(tmp_path: Path, option: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=f"coco: {next(iter(option))} is .*, expected"):
+        psbench_data.load("coco", root=_write(tmp_path), **option)
+
+
+def test_byte_order_mark_is_passed_over_and_other_encodings_are_named(tmp_path: Path) -> None:
+    path = _write(tmp_path) / "test.json"
+    content = path.read_text()
+    path.write_text(content, encoding="utf-8-sig")
+    assert len(psbench_data.load("coco", root=tmp_path).split("test")) == 6
+    path.write_text(content, encoding="utf-16")
+    with pytest.raises(InputError, match="expected UTF-8"):
+        psbench_data.load("coco", root=tmp_path)
+
+
+def test_person_ids_may_be_words_for_unlabelled_or_have_any_length(tmp_path: Path) -> None:
+    long = "9" * 6000
+    people = [
+        {"id": i, "image_id": i, "bbox": [0, 0, 5, 5], "person_id": p} for i, p in enumerate(["-1", long, 12, "7"])
+    ]
+    test = psbench_data.load("coco", root=_write(tmp_path, annotations=people)).split("test")
+    assert test.identities == ("7", "12", long)
+    assert test.person_ids.tolist() == [UNLABELED, 2, 1, 0]
+
+
+def test_both_broken_files_are_told(tmp_path: Path) -> None:
+    root = _write(tmp_path, annotations=7)
+    (root / "train.json").write_text("[]")
+    with pytest.raises(InputError) as error:
+        psbench_data.load("coco", root=root)
+    assert [fault.split(": ")[0] for fault in error.value.faults] == [
+        str(root / f"{s}.json") for s in ("train", "test")
+    ]
+
+
+def test_options_of_the_command_line_may_be_negative(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["summary", "coco", str(_write(tmp_path)), "-O", "seed=-1"])
+    assert result.exit_code == 1
+    assert "coco: seed is -1, expected a whole number" in result.stderr

@@ -38,7 +38,12 @@ def _places(*places: tuple[str, list[int]]) -> np.ndarray:
 
 
 def _tree(root: Path, people: dict[str, list[tuple[str, list[int]]]], boxes: dict[str, list[list[int]]]) -> Path:
-    """A tree whose test identities are `people` (query first, then gallery) and whose scenes, all test, are `boxes`."""
+    """A tree whose test identities are `people` (query first, then gallery) and whose test scenes are `boxes`.
+
+    In the one training scene is one person.
+    """
+    pool, trained = list(boxes), [1, 2, 3, 4]
+    boxes = {**boxes, "train.jpg": [trained]}
     folder = root / "annotation/test/train_test"
     folder.mkdir(parents=True)
     names = [np.array([name], object) for name in boxes]
@@ -51,8 +56,11 @@ def _tree(root: Path, people: dict[str, list[tuple[str, list[int]]]], boxes: dic
     ]
     img = _structs(imname=names, nAppear=[len(b) for b in boxes.values()], box=of_scenes)
     savemat(root / "annotation/Images.mat", {"Img": img})
-    savemat(root / "annotation/pool.mat", {"pool": np.array([[n] for n in names], object).reshape(-1, 1)})
-    savemat(folder / "Train.mat", {"Train": np.empty((0, 1), object)})
+    savemat(root / "annotation/pool.mat", {"pool": np.array([[n] for n in pool], object).reshape(-1, 1)})
+    person = _structs(idname=[np.array(["p99"], object)], nAppear=[1], scene=[_places(("train.jpg", trained))])
+    train = np.empty((1, 1), object)
+    train[0, 0] = person
+    savemat(folder / "Train.mat", {"Train": train})
     queries = []
     for person, (query, *_) in people.items():
         entry = _places(query)[0, 0]
@@ -147,6 +155,44 @@ def _query_without_area(root: Path) -> None:
     savemat(path, {"TestG50": rows})
 
 
+def _gallery_without_area(root: Path) -> None:
+    path = root / TEST
+    rows = loadmat(path)["TestG50"]
+    rows[0, 3]["Gallery"][0, 0]["idlocate"] = np.zeros((1, 4), np.uint8)
+    savemat(path, {"TestG50": rows})
+
+
+def _same_query(root: Path) -> None:
+    path = root / TEST
+    rows = loadmat(path)["TestG50"]
+    rows[0, 2]["Query"][0, 0]["idname"] = rows[0, 0]["Query"][0, 0]["idname"]
+    savemat(path, {"TestG50": rows})
+
+
+def _same_training_person(root: Path) -> None:
+    path = root / TRAIN
+    people = loadmat(path)["Train"]
+    people[4, 0] = people[1, 0]
+    savemat(path, {"Train": people})
+
+
+def _scenes_as_numbers(root: Path) -> None:
+    path = root / TRAIN
+    people = loadmat(path)["Train"]
+    people[3, 0][0, 0]["scene"] = np.arange(3)
+    savemat(path, {"Train": people})
+
+
+def _whole_pool(root: Path) -> None:
+    names = [image["imname"].item() for image in loadmat(root / IMAGES)["Img"].ravel()]
+    savemat(root / "annotation/pool.mat", {"pool": np.array(names, object).reshape(-1, 1)})
+
+
+def _break_three_files(root: Path) -> None:
+    for name in (IMAGES, TRAIN, "train_shape.txt"):
+        (root / name).write_text("no such file\n")
+
+
 def _break_rows(root: Path) -> None:
     path = root / "annotation/Images.mat"
     images = loadmat(path)["Img"]
@@ -175,6 +221,14 @@ IMAGES, TRAIN, TEST = (
         (_shorten_pool, [TEST, "is not in annotation/pool.mat"]),
         (_no_queries, [TEST, "holds no query"]),
         (_query_without_area, [TEST, "row 2", "without area"]),
+        (_gallery_without_area, [TEST, "row 3", "gallery entry 0", "without area ([0, 0, 0, 0])"]),
+        (_same_query, [TEST, "row 2: person 'p5007' is listed a second time (row 0)"]),
+        (_same_training_person, [TRAIN, "row 4: person", "is listed a second time (row 1)"]),
+        (lambda root: savemat(root / TRAIN, {"Train": np.empty((0, 1), object)}), [TRAIN, "holds no person"]),
+        (lambda root: savemat(root / "annotation/pool.mat", {"pool": []}), ["annotation/pool.mat", "holds no scene"]),
+        (_scenes_as_numbers, [TRAIN, "row 3: invalid index to scalar variable. Copy"]),
+        (_whole_pool, [IMAGES, "holds no scene outside annotation/pool.mat"]),
+        (_break_three_files, ["3 faults", IMAGES, TRAIN, "train_shape.txt"]),
         (_break_rows, ["row 1", "3 values", "row 4", "../escape.jpg"]),
     ],
 )
@@ -229,3 +283,44 @@ def test_unknown_names_are_answered_with_near_ones(golden: PersonSearchDataset) 
         golden.protocol("gallery100")
     with pytest.raises(InputError, match="Did you mean 'train'"):
         golden.split("training")
+
+
+def test_a_variable_of_another_kind_is_one_fault(tmp_path: Path) -> None:
+    root = shutil.copytree(EVALUATION / "cuhk_sysu", tmp_path / "faulty")
+    savemat(root / IMAGES, {"Img": np.arange(50)})
+    with pytest.raises(InputError, match="expected Img to be cells or structs, found 1x50 numbers") as error:
+        psbench_data.load("cuhk_sysu", root=root)
+    assert len(error.value.faults) == 1
+
+
+def test_every_scene_of_a_row_that_is_not_in_the_pool_is_named(tmp_path: Path) -> None:
+    root = shutil.copytree(EVALUATION / "cuhk_sysu", tmp_path / "faulty")
+    path = root / "annotation/test/train_test/TestG100.mat"
+    rows = loadmat(path)["TestG100"]
+    for entry in (10, 12):
+        rows[0, 1]["Gallery"][0, entry]["imname"] = np.array([f"x{entry}.jpg"])
+    savemat(path, {"TestG100": rows})
+    with pytest.raises(InputError) as error:
+        psbench_data.load("cuhk_sysu", root=root).protocol("gallery-100")
+    assert [fault.removeprefix(f"{path}: ") for fault in error.value.faults] == [
+        f"row 1: scene 'x{entry}.jpg' is not in annotation/pool.mat. Use the files of one release."
+        for entry in (10, 12)
+    ]
+
+
+def test_lists_that_lead_nowhere_are_not_offered(tmp_path: Path) -> None:
+    root = shutil.copytree(EVALUATION / "cuhk_sysu", tmp_path / "copy")
+    lists = root / "annotation/test/train_test"
+    (lists / "TestG50.mat").unlink()
+    (lists / "TestG50.mat").symlink_to("/nowhere/TestG50.mat")
+    (lists / "TestG500.mat").unlink()
+    (lists / "TestG500.mat").mkdir()
+    dataset = psbench_data.load("cuhk_sysu", root=root)
+    assert dataset.protocols == ("gallery-100", "gallery-all", "occlusion", "low-resolution")
+    assert len(dataset.protocol("gallery-all").queries) == 16
+
+
+@pytest.mark.parametrize(("name", "there"), [("movienet_cs", "cuhk_sysu"), ("cuhk_sysu", "movienet_cs")])
+def test_the_two_alike_datasets_are_told_apart(name: str, there: str) -> None:
+    with pytest.raises(InputError, match=f"this is a tree of .*, not of .*, or the name {there}"):
+        psbench_data.load(name, root=EVALUATION / there)

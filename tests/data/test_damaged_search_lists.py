@@ -99,13 +99,17 @@ def _folder(path: Path) -> None:
             lambda path: path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM\x89HDF\r\n\x1a\n"),
             "this is a MATLAB 7.3 (HDF5) file, while the official file is MATLAB 5",
         ),
+        (
+            lambda path: savemat(path, {"TestG50": np.arange(50)}),
+            "expected TestG50 to be cells or structs, found 1x50 numbers",
+        ),
         (lambda path: savemat(path, {"TestG100": 1, "b": 2}), "expected the variable 'TestG50', found TestG100, b"),
         (lambda path: path.write_bytes(path.read_bytes()[:128]), "expected the variable 'TestG50', found nothing"),
         (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\0"), "not a readable MATLAB 5 file"),
         (_missing, "not a readable MATLAB 5 file"),
         (_folder, "not a readable MATLAB 5 file"),
     ],
-    ids=["empty", "text", "7.3", "other variable", "no variable", "checksum", "missing", "folder"],
+    ids=["empty", "text", "7.3", "numbers", "other variable", "no variable", "checksum", "missing", "folder"],
 )
 def test_another_file_is_named_for_what_it_is(tmp_path: Path, damage: Callable[[Path], None], says: str) -> None:
     path = tmp_path / "TestG50.mat"

@@ -335,6 +335,19 @@ def test_what_may_not_be_read_is_told(tree: Callable[[str], Path], closed: str) 
         (root / closed).chmod(0o700)
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("closed", ["annotation", TEST_LISTS, "annotation/test/subset", "Image/SSM"])
+def test_closed_folder_of_lists_or_images_is_named(tree: Callable[[str], Path], closed: str) -> None:
+    root = tree("cuhk_sysu")
+    (root / closed).chmod(0)
+    try:
+        assert any(f.file.startswith(closed) for f in _found(doctor(root, images="headers"), "unreadable"))
+        with pytest.raises(InputError, match=rf"{closed}.*: cannot be read \(Permission denied\)"):
+            assert load("cuhk_sysu", root=root).protocols
+    finally:
+        (root / closed).chmod(0o700)
+
+
 def test_own_data_is_examined_like_the_others(tmp_path: Path) -> None:
     images = [{"id": i, "file_name": f"{i}.jpg", "width": 80, "height": 60} for i in range(4)]
     people = [{"id": i, "image_id": i, "bbox": [5, 5, 20, 30], "person_id": i % 2} for i in range(4)]
@@ -376,3 +389,75 @@ def test_misuse_is_answered_with_near_names() -> None:
         doctor(root, protocols=["multiview"])
     with pytest.raises(InputError, match="prw has no option 'train_subset'"):
         doctor(root, train_subset=10)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("movienet_cs", f"{TEST_LISTS}/TestG10000.mat"),
+        ("movienet_cs", f"{TEST_LISTS}/TestG2000.mat"),
+        ("cuhk_sysu", f"{TEST_LISTS}/TestG50.mat"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["link", "folder"])
+def test_a_list_that_leads_nowhere_costs_one_protocol(
+    tree: Callable[[str], Path], name: str, file: str, kind: str
+) -> None:
+    root = tree(name)
+    (root / file).unlink()
+    if kind == "link":
+        (root / file).symlink_to("/nowhere/list.mat")
+    else:
+        (root / file).mkdir()
+    report = doctor(root, images="skip")
+    assert report.ok
+    assert report.counts
+    lost = f"gallery-{Path(file).stem.removeprefix('TestG')}"
+    assert tuple(report.protocols) == tuple(p for p in load(name, root=EVALUATION / name).protocols if p != lost)
+
+
+def test_what_keeps_the_scenes_from_being_read_is_an_error(tree: Callable[[str], Path]) -> None:
+    """Also where the reader gives up at a file whose absence alone would be a warning."""
+    root = tree("movienet_cs")
+    for size in (2000, 4000, 10000):
+        (root / f"annotation/pool_{size}.mat").unlink()
+    report = doctor(root, "movienet_cs", images="skip")
+    assert not report.ok
+    assert report.of_severity("error")
+
+
+def test_scene_of_both_splits_is_told(tree: Callable[[str], Path]) -> None:
+    root = tree("movienet_cs")
+    image = next(
+        i
+        for i in loadmat(root / "annotation/Images.mat")["Img"].ravel()
+        if i["imname"].item() in load("movienet_cs", root=root).split("test").positions
+    )
+    path = root / TEST_LISTS / "Train_app10.mat"
+    people = loadmat(path)["Train"]
+    people[0, 2][0, 0] = image["imname"]
+    people[0, 2][0, 1] = image["box"].ravel()[0]["idlocate"]
+    savemat(path, {"Train": people})
+    (finding,) = [f for f in _found(doctor(root, images="skip"), "odd-annotation") if "test scene, too" in f.what]
+    assert (finding.severity, finding.where) == ("warning", "row 0")
+    assert image["imname"].item() in finding.what
+
+
+def test_frame_of_lsps_without_a_line_is_a_warning(tree: Callable[[str], Path]) -> None:
+    root = tree("lsps")
+    shutil.copy(next((root / "test").iterdir()), root / "test/f_009999_5_9.jpg")
+    (finding,) = _found(doctor(root, images="headers"), "unlisted-image")
+    assert (finding.severity, finding.file) == ("warning", "test/f_009999_5_9.jpg")
+
+
+def test_lines_are_named_rightly_after_a_repeated_query(tree: Callable[[str], Path]) -> None:
+    root = tree("lsps")
+    path = root / "query_info.txt"
+    lines = path.read_text().splitlines()
+    person, frame, *_ = lines[8].split()
+    path.write_text("\n".join([lines[0], lines[0], *lines[1:8], f"{person}\t{frame}\t1\t1\t9\t9"]))
+    report = doctor(root, images="skip")
+    (repeat,) = _found(report, "odd-annotation")
+    assert (repeat.severity, repeat.where) == ("warning", "line 2")
+    assert "(line 1)" in repeat.what
+    assert [finding.where for finding in _found(report, "query-box")] == ["query 8"]

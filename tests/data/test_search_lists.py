@@ -1,6 +1,7 @@
 """Reading search lists: what scipy reads of them, in any layout; and rows that cannot be used."""
 
 import struct
+import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,8 +36,18 @@ def test_names_are_shared_between_rows() -> None:
     assert len({id(scene) for scene in scenes}) == len(set(scenes))
 
 
-def test_progress_counts_queries(capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(list(search_rows(files.GOLDEN, "TestG50", progress=True))) == 16
+def test_nothing_is_shown_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("psbench_data.sources.search_lists._PATIENCE", 0)
+    assert len(list(search_rows(files.GOLDEN, "TestG50"))) == 16
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bar_is_shown_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("psbench_data.sources.search_lists._PATIENCE", 0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert len(list(search_rows(files.GOLDEN, "TestG50"))) == 16
     assert "16/16" in capsys.readouterr().err
 
 
@@ -239,6 +250,16 @@ FAULTS = {
     ),
     "query without person": (_query(idname=b""), _entry(), "idname"),
     "query without scene": (_query(imname=b""), _entry(), "imname"),
+    "entry without height": (
+        _query(),
+        _entry(idlocate=files.numbers(1, 2, 3, 0)),
+        "gallery entry 0 (a.jpg) has a box without area ([1, 2, 3, 0])",
+    ),
+    "entry with negative width": (
+        _query(),
+        _entry(idlocate=files.numbers(1, 2, -3, 4, kind=3, code="h")),
+        "gallery entry 0 (a.jpg) has a box without area ([1, 2, -3, 4])",
+    ),
     "entry with three values": (_query(), _entry(idlocate=files.numbers(1, 2, 3)), "idlocate has 3 values"),
     "entry with five values": (_query(), _entry(idlocate=files.numbers(1, 2, 3, 4, 5)), "idlocate has 5 values"),
     "entry with NaN": (_query(), _entry(idlocate=NAN), "idlocate is [1.0, 2.0, nan, 4.0]"),

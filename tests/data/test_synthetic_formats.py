@@ -354,3 +354,15 @@ def test_psbench_opens_what_was_written(name: str, tmp_path: Path) -> None:
         # People of PRW and LSPS may be seen by one camera only, and these rules leave out whole cameras.
         if protocol.name not in ("multi-view", "same-camera"):
             assert set(protocol.truth_queries.tolist()) == set(range(len(protocol.queries)))
+
+
+def test_training_lists_of_movienet_cs_differ(tmp_path: Path) -> None:
+    """Leads appear so often that each list cuts some of them off."""
+    root, labelled = tmp_path / "tree", []
+    write("movienet_cs", default_spec("movienet_cs"), root, images=False)
+    for most in (10, 30, 50, 70, 100):
+        train = psbench_data.load("movienet_cs", root=root, train_subset=most).split("train")
+        appearances = np.bincount(train.person_ids[train.person_ids >= 0])
+        assert appearances.max() == most
+        labelled.append(int(appearances.sum()))
+    assert labelled == sorted(set(labelled))

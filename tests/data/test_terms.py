@@ -59,6 +59,12 @@ class TestCroissant:
             for pattern in files["includes"]:
                 assert list((tmp_path / "out").glob(pattern))
 
+    def test_place_that_cannot_be_written_is_named(self, prw: PersonSearchDataset, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        for place in (tmp_path, tmp_path / "file/croissant.json"):
+            with pytest.raises(InputError, match="cannot be written"):
+                export_croissant(prw, place)
+
     def test_drawn_people_are_called_drawn(self, world: PersonSearchDataset) -> None:
         document = croissant(world)
         assert document["name"] == "Synthetic people"
