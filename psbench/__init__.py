@@ -16,18 +16,34 @@ from types import ModuleType
 
 __version__ = version("psbench")
 
-from psbench.evaluation import CBGM, DetectionEvaluation, Evaluation, evaluate, evaluate_detection
+from psbench.evaluation import (
+    CBGM,
+    PRESETS,
+    Comparison,
+    DetectionEvaluation,
+    Evaluation,
+    compare,
+    evaluate,
+    evaluate_all,
+    evaluate_detection,
+)
+from psbench.pairwise import PairwisePredictions
 from psbench.predictions import Predictions
 from psbench_data import InputError
 
 __all__ = [
     "CBGM",
+    "PRESETS",
+    "Comparison",
     "DetectionEvaluation",
     "Evaluation",
     "InputError",
+    "PairwisePredictions",
     "Predictions",
     "__version__",
+    "compare",
     "evaluate",
+    "evaluate_all",
     "evaluate_detection",
 ]
 

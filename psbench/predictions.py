@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from psbench_data import InputError
+from psbench.blocks import BOX, SCORE, UNIT_LENGTH, At, Check, Intake
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -47,6 +47,7 @@ class Predictions:
         context: what CBGM needs, or None.
         method, dataset, fingerprint: what made them, and on which data; empty where unknown.
         synthetic: whether that data was written by `psbench-data synthesize`.
+        unit_length: the method says that all embeddings have length one, and they do (within 0.001).
     """
 
     scene_names: list[str]
@@ -62,6 +63,7 @@ class Predictions:
     dataset: str = ""
     fingerprint: str = ""
     synthetic: bool = False
+    unit_length: bool = False
 
     @classmethod
     def from_arrays(
@@ -80,8 +82,12 @@ class Predictions:
         dataset: str = "",
         fingerprint: str = "",
         synthetic: bool = False,
+        unit_length: bool = False,
     ) -> Predictions:
-        """Put a method's output together; numpy arrays, CPU tensors and lists are taken.
+        """Put a method's output together; numpy arrays, tensors and lists are taken.
+
+        Arrays that are float32 in C order already are kept as they are, memory maps too, and not copied: leave them
+        alone afterwards. Checking a memory map that was opened for reading ("r") needs little memory.
 
         Args:
             scene_names: S test scenes, in any order, each at most once. List a scene without detections too.
@@ -95,35 +101,34 @@ class Predictions:
             context: for CBGM, the detections of each query's scene, the query's box first: `counts` (Q,), and `boxes`,
                 `scores`, `embeddings` as above, query after query.
             method, dataset, fingerprint, synthetic: see the class.
+            unit_length: say that the embeddings, also those of queries and context, have length one, to have that
+                checked. Not so for embeddings weighted by scores (CWS). Nothing is normalised either way.
 
         Raises:
             InputError: listing everything that cannot be right.
         """
+        intake = Intake("Predictions.from_arrays")
+        columns: dict[str, Any] = {
+            "scene_names": intake.names("scene_names", scene_names),
+            **_detections(intake, {"counts": counts, "boxes": boxes, "scores": scores, "embeddings": embeddings}),
+            "query_embeddings": intake.floats("query_embeddings", query_embeddings),
+            **intake.queries(query_scenes, query_boxes),
+            "context": None if context is None else _context(intake, context),
+        }
         predictions = cls(
-            scene_names=[str(name) for name in scene_names],
-            offsets=_offsets("counts", counts),
-            boxes=_floats("boxes", boxes),
-            scores=_floats("scores", scores),
-            embeddings=_floats("embeddings", embeddings),
-            query_embeddings=_floats("query_embeddings", query_embeddings),
-            query_scenes=None if query_scenes is None else [str(name) for name in query_scenes],
-            query_boxes=None if query_boxes is None else _floats("query_boxes", query_boxes),
-            context=None if context is None else _context(context),
+            **columns,
             method=method,
             dataset=dataset,
             fingerprint=fingerprint,
             synthetic=synthetic,
+            unit_length=unit_length,
         )
-        faults = [f"Predictions.from_arrays: {fault}" for fault in predictions.shape_faults()]
-        if not faults:
-            faults = list(
-                predictions.value_faults(
-                    lambda scene: f"Predictions.from_arrays: scene {predictions.scene_names[scene]!r}",
-                    lambda query: f"Predictions.from_arrays: query {query}",
-                )
-            )
-        if faults:
-            raise InputError(faults)
+        predictions.find_faults(
+            intake,
+            at_scene=lambda scene: f"{intake.where}: scene {predictions.scene_names[scene]!r}",
+            at_query=lambda query: f"{intake.where}: query {query}",
+        )
+        intake.raise_faults()
         return predictions
 
     @property
@@ -152,110 +157,93 @@ class Predictions:
 
         return read(Path(folder))
 
-    def shape_faults(self) -> list[str]:
-        """Columns that do not fit together, a sentence each."""
-        n, q = int(self.offsets[-1]), len(self.query_embeddings)
-        d = self.embeddings.shape[-1] if self.embeddings.ndim == 2 else 0
-        expected: list[tuple[str, np.ndarray | None, tuple[int, ...]]] = [
-            ("offsets", self.offsets, (len(self.scene_names) + 1,)),
-            ("boxes", self.boxes, (n, 4)),
-            ("scores", self.scores, (n,)),
-            ("embeddings", self.embeddings, (n, d)),
-            ("query_embeddings", self.query_embeddings, (q, d)),
-            ("query_boxes", self.query_boxes, (q, 4)),
-        ]
-        if self.context is not None:
-            m = int(self.context.offsets[-1])
-            expected += [
-                ("context counts", np.diff(self.context.offsets), (q,)),
-                ("context boxes", self.context.boxes, (m, 4)),
-                ("context scores", self.context.scores, (m,)),
-                ("context embeddings", self.context.embeddings, (m, d)),
-            ]
-        faults = [
-            f"{name} has shape {array.shape}, while {len(self.scene_names)} scenes with {n} detections, {q} queries "
-            f"and {d} dimensions need {shape}. Give one row a detection, in order, and one a query."
-            for name, array, shape in expected
-            if array is not None and array.shape != shape
-        ]
-        if self.embeddings.ndim == 2 and d == 0:
-            faults.append("embeddings have no dimensions. Give (N, D) with D at least 1.")
-        if (self.query_scenes is None) != (self.query_boxes is None):
-            faults.append("query_scenes and query_boxes belong together. Give both or neither.")
-        elif self.query_scenes is not None and len(self.query_scenes) != q:
-            faults.append(f"query_scenes has {len(self.query_scenes)} names for {q} query embeddings.")
-        return faults
+    def find_faults(self, intake: Intake, at_scene: At, at_query: At) -> None:
+        """Check the columns against each other and in themselves.
 
-    def value_faults(self, at_scene: Callable[[int], str], at_query: Callable[[int], str]) -> Iterator[str]:
-        """Values that cannot be right, a sentence each; the two functions say where a scene or a query stands."""
-        seen: dict[str, int] = {}
-        for scene, name in enumerate(self.scene_names):
-            if seen.setdefault(name, scene) != scene:
-                yield f"{at_scene(scene)}: the scene {name!r} is listed a second time. List each scene once."
-        scene_of = np.repeat(np.arange(len(self.scene_names)), self.counts)
-        remedy = "Mend the method that wrote it and predict again."
-        for column, array in (("boxes", self.boxes), ("scores", self.scores), ("embeddings", self.embeddings)):
-            for row in np.flatnonzero(~np.isfinite(array).all(axis=tuple(range(1, array.ndim)))):
-                scene = scene_of[row]
-                place = f"{column} of detection {row - self.offsets[scene]}"
-                yield f"{at_scene(scene)}: {place} has NaN or infinity. {remedy}"
-        for row in np.flatnonzero((self.boxes[:, 2:] < self.boxes[:, :2]).any(axis=1)):
-            scene = scene_of[row]
-            yield (
-                f"{at_scene(scene)}: the box of detection {row - self.offsets[scene]} is {self.boxes[row].tolist()}, "
-                f"where x1 <= x2 and y1 <= y2 were expected (x1, y1, x2, y2, not x, y, width, height). {remedy}"
+        Args:
+            intake: takes the faults; a column that it could not take is None here, and not checked.
+            at_scene, at_query: say where a scene or a query stands.
+        """
+        queries, context = self.query_embeddings, self.context
+        vectors = [self.embeddings, queries, None if context is None else context.embeddings]
+        dim = next((v.shape[1] for v in vectors if v is not None and v.ndim == 2), None)
+        if dim == 0:
+            intake.add("embeddings have no dimensions. Give (N, D) with D at least 1.")
+        claimed = [UNIT_LENGTH] if self.unit_length else []
+        count = len(queries) if queries is not None and queries.ndim else None
+        if self.scene_names is not None:
+            intake.distinct(
+                self.scene_names,
+                lambda again, first: (
+                    f"{at_scene(again)}: the scene {self.scene_names[again]!r} is listed a second "
+                    "time. List each scene once."
+                ),
             )
-        for row in np.flatnonzero((self.scores < 0) | (self.scores > 1)):
-            scene = scene_of[row]
-            yield (
-                f"{at_scene(scene)}: the score of detection {row - self.offsets[scene]} is {self.scores[row]}, "
-                f"expected 0 to 1. {remedy}"
-            )
-        if self.query_scenes is not None and self.query_boxes is not None:
-            keys: dict[tuple[str, bytes], int] = {}
-            for query, key in enumerate(zip(self.query_scenes, map(np.ndarray.tobytes, self.query_boxes), strict=True)):
-                if keys.setdefault(key, query) != query:
-                    yield f"{at_query(query)}: the same scene and box as query {keys[key]}. List each query once."
-        if self.context is not None:
-            for row in np.flatnonzero(np.diff(self.context.offsets) < 1):
-                yield f"{at_query(int(row))}: the context is empty. Give the query's own box as its first detection."
-            query_of = np.repeat(np.arange(len(self.query_embeddings)), np.diff(self.context.offsets))
-            for name in ("boxes", "scores", "embeddings"):
-                array = getattr(self.context, name)
-                wrong = ~np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
-                for row in np.unique(query_of[wrong]):
-                    yield f"{at_query(int(row))}: the context's {name} have NaN or infinity. {remedy}"
-        for name, vectors in (("embedding", self.query_embeddings), ("box", self.query_boxes)):
-            for row in [] if vectors is None else np.flatnonzero(~np.isfinite(vectors).all(axis=1)):
-                yield f"{at_query(int(row))}: the {name} has NaN or infinity. {remedy}"
-
-
-def _offsets(name: str, counts: Any) -> np.ndarray:
-    numbers = _array(name, counts, np.float64).reshape(-1)
-    if not (numbers == np.floor(numbers)).all() or (numbers < 0).any():
-        raise InputError(f"Predictions.from_arrays: {name} are not whole numbers from 0. Give numbers of detections.")
-    return np.concatenate([[0], np.cumsum(numbers)]).astype(np.int64)
-
-
-def _context(columns: Mapping[str, Any]) -> QueryContext:
-    expected = {"counts", "boxes", "scores", "embeddings"}
-    if not isinstance(columns, Mapping) or columns.keys() != expected:
-        raise InputError(
-            f"Predictions.from_arrays: context is {list(columns) if isinstance(columns, Mapping) else type(columns)}, "
-            f"expected a dict with {', '.join(sorted(expected))}."
+        scenes = None if self.scene_names is None else len(self.scene_names)
+        _find_detection_faults(self, intake, "", scenes, dim, at_scene, [SCORE], claimed)
+        intake.column(
+            "query_embeddings",
+            queries,
+            (None, dim),
+            "one row for each query, with as many dimensions as the other embeddings have",
+            lambda query: f"{at_query(query)}: the embedding",
+            *claimed,
         )
-    arrays = {name: _floats(f"context {name}", columns[name]) for name in ("boxes", "scores", "embeddings")}
-    return QueryContext(offsets=_offsets("context counts", columns["counts"]), **arrays)
+        if self.query_scenes is not None or self.query_boxes is not None:
+            intake.query_keys(self.query_scenes, self.query_boxes, count, at_query)
+        if context is not None:
+            _find_detection_faults(context, intake, "context ", count, dim, at_query, [], claimed)
+            if context.offsets is not None:
+                empty = np.flatnonzero(np.diff(context.offsets) < 1).tolist()
+                remedy = "Give the query's own box as its first detection."
+                intake.add_all((f"{at_query(q)}: the context is empty. {remedy}" for q in empty), len(empty))
 
 
-def _floats(name: str, values: Any) -> np.ndarray:
-    return np.ascontiguousarray(_array(name, values, np.float32))
+def _find_detection_faults(
+    columns: Predictions | QueryContext,
+    intake: Intake,
+    prefix: str,
+    owners: int | None,
+    dim: int | None,
+    at_owner: At,
+    of_scores: list[Check],
+    of_embeddings: list[Check],
+) -> None:
+    """Check detections; their owners, each with a count, are the scenes, or the queries for a context."""
+    offsets = columns.offsets
+    total = None if offsets is None else int(offsets[-1])
+    if offsets is not None:
+        what = "query" if prefix else "one of scene_names"
+        intake.column(f"{prefix}counts", offsets[1:], (owners,), f"one number for each {what}", None)
+    known = offsets is not None and len(offsets) - 1 == owners
+
+    def at(what: str) -> At | None:
+        def at_row(row: int) -> str:
+            owner = int(np.searchsorted(offsets, row, side="right")) - 1
+            return f"{at_owner(owner)}: the {prefix}{what} of detection {row - offsets[owner]}"
+
+        return at_row if known else None
+
+    because = f"one row for each detection, as many as {prefix}counts add up to"
+    intake.column(f"{prefix}boxes", columns.boxes, (total, 4), because, at("box"), BOX)
+    intake.column(f"{prefix}scores", columns.scores, (total,), because, at("score"), *of_scores)
+    intake.column(f"{prefix}embeddings", columns.embeddings, (total, dim), because, at("embedding"), *of_embeddings)
 
 
-def _array(name: str, values: Any, dtype: type) -> np.ndarray:
-    # A tensor may carry gradients or lie on a device, which numpy refuses.
-    plain = values.detach().cpu() if hasattr(values, "detach") else values
-    try:
-        return np.asarray(plain).astype(dtype, casting="same_kind" if np.iscomplexobj(plain) else "unsafe")
-    except (TypeError, ValueError) as error:
-        raise InputError(f"Predictions.from_arrays: {name} is not an array of numbers ({error}).") from None
+def _detections(intake: Intake, given: Mapping[str, Any], prefix: str = "") -> dict[str, np.ndarray | None]:
+    names = [name for name in ("boxes", "scores", "embeddings") if name in given]
+    columns = dict.fromkeys(("boxes", "scores", "embeddings")) | {
+        name: intake.floats(f"{prefix}{name}", given[name]) for name in names
+    }
+    return columns | {"offsets": intake.offsets(f"{prefix}counts", given["counts"]) if "counts" in given else None}
+
+
+def _context(intake: Intake, given: Any) -> QueryContext | None:
+    expected = {"boxes", "counts", "embeddings", "scores"}
+    if not isinstance(given, Mapping) or given.keys() != expected:
+        found = list(given) if isinstance(given, Mapping) else type(given)
+        intake.add(f"context is {found}, expected a dict with {', '.join(sorted(expected))}.")
+    if not isinstance(given, Mapping):
+        return None
+    columns: dict[str, Any] = _detections(intake, given, "context ")
+    return QueryContext(**columns)

@@ -1,7 +1,8 @@
 """Predictions on disk: Parquet shards and a manifest. Plain data, readable without psbench, never executed.
 
-manifest.json          schema_version (1), method, dataset, fingerprint, synthetic, embedding_dim (D), and the shards:
-                       scenes (a list), queries, context (or null); each has file, rows, sha256
+manifest.json          schema_version (1), kind ("detections", the default), method, dataset, fingerprint, synthetic,
+                       embedding_dim (D), unit_length (default false), and the shards: scenes (a list), queries,
+                       context (or null); each has file, rows, sha256
 scenes-00000.parquet   one row a scene: scene string, boxes list<float[4]>, scores list<float>,
                        embeddings list<float[D]>
 queries.parquet        one row a query: scene string or null, box float[4] or null, embedding float[D]
@@ -11,50 +12,44 @@ context.parquet        optional, for CBGM, one row a query: boxes, scores and em
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from psbench.blocks import Intake
 from psbench.predictions import Predictions, QueryContext
-from psbench_data import InputError
+from psbench.shards import (
+    FolderManifest,
+    RowPlaces,
+    Shard,
+    floats,
+    list_lengths,
+    query_columns,
+    query_keys,
+    read_manifest,
+    read_shard,
+    rows_complete,
+    write_manifest,
+    write_shard,
+)
 from psbench_data.atomic import new_folder
-from psbench_data.columns import flat_values, lists, vectors
-from psbench_data.validation import file_error
+from psbench_data.columns import lists, vectors
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MANIFEST = "manifest.json"
-SCHEMA_VERSION = 1
 _SCENES_PER_SHARD = 4096
-_CONTEXT = "context.parquet"
+_LISTS = ["boxes", "scores", "embeddings"]
 
 
-class Shard(BaseModel):
-    """A Parquet file of the folder."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    file: str = Field(pattern=r"^[a-z0-9-]+\.parquet$")
-    rows: int = Field(ge=0)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-
-
-class Manifest(BaseModel):
+class Manifest(FolderManifest):
     """What manifest.json holds."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    schema_version: int
-    method: str
-    dataset: str
-    fingerprint: str
-    synthetic: bool
+    kind: Literal["detections"] = "detections"
     embedding_dim: int = Field(ge=1)
+    unit_length: bool = False
     scenes: list[Shard]
     queries: Shard
     context: Shard | None = None
@@ -73,151 +68,81 @@ def write_into(predictions: Predictions, partial: Path) -> None:
     for start in range(0, len(predictions.scene_names), _SCENES_PER_SHARD):
         stop = min(start + _SCENES_PER_SHARD, len(predictions.scene_names))
         path = partial / f"scenes-{len(shards):05d}.parquet"
-        shards.append(_write_shard(_scenes_to_table(predictions, start, stop), path))
+        shards.append(write_shard(_scenes_to_table(predictions, start, stop), path))
+    queries, context = _queries_to_table(predictions), predictions.context
     manifest = Manifest(
-        schema_version=SCHEMA_VERSION,
         method=predictions.method,
         dataset=predictions.dataset,
         fingerprint=predictions.fingerprint,
         synthetic=predictions.synthetic,
         embedding_dim=predictions.query_embeddings.shape[1],
+        unit_length=predictions.unit_length,
         scenes=shards,
-        queries=_write_shard(_queries_to_table(predictions), partial / "queries.parquet"),
-        context=None
-        if predictions.context is None
-        else _write_shard(_context_to_table(predictions.context), partial / _CONTEXT),
+        queries=write_shard(queries, partial / "queries.parquet"),
+        context=None if context is None else write_shard(_context_to_table(context), partial / "context.parquet"),
     )
-    (partial / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_manifest(manifest, partial)
 
 
 def read(folder: Path) -> Predictions:
     """Read a folder; see `Predictions.load`."""
-    manifest = _read_manifest(folder)
-    shards = [*manifest.scenes, manifest.queries, *([manifest.context] if manifest.context else [])]
-    if faults := [fault for shard in shards for fault in _file_faults(folder, shard)]:
-        raise InputError(faults)
-    dim = manifest.embedding_dim
-    scenes = [_read_detections(folder, shard, dim, named=True) for shard in manifest.scenes]
-    queries = _read_shard(folder / manifest.queries.file, _query_schema(dim), manifest.queries.rows)
-    context = _read_detections(folder, manifest.context, dim, named=False) if manifest.context else None
-    keyed = queries.column("scene").null_count < queries.num_rows
-    if faults := _query_faults(folder / manifest.queries.file, queries, keyed):
-        raise InputError(faults)
-    predictions = Predictions(
-        scene_names=[name for table in scenes for name in table.column("scene").to_pylist()],
+    manifest = read_manifest(folder, Manifest)
+    intake, dim = Intake(str(folder)), manifest.embedding_dim
+    tables = [_read_detections(folder, shard, dim, intake, named=True) for shard in manifest.scenes]
+    scenes = [table for table in tables if table is not None]
+    places = RowPlaces(folder, manifest.scenes, tables)
+    context = manifest.context and _read_detections(folder, manifest.context, dim, intake, named=False)
+    columns: dict[str, Any] = {
+        "scene_names": [name for table in scenes for name in table.column("scene").to_pylist()],
         **_detections(scenes, dim),
-        query_embeddings=_values([queries], "embedding").reshape(-1, dim),
-        query_scenes=queries.column("scene").to_pylist() if keyed else None,
-        query_boxes=_values([queries], "box").reshape(-1, 4) if keyed else None,
-        context=None if context is None else QueryContext(**_detections([context], dim)),
+        **_read_queries(folder, manifest, intake),
+        "context": None if context is None else QueryContext(**_detections([context], dim)),
+    }
+    predictions = Predictions(
+        **columns,
         method=manifest.method,
         dataset=manifest.dataset,
         fingerprint=manifest.fingerprint,
         synthetic=manifest.synthetic,
+        unit_length=manifest.unit_length,
     )
-    starts = np.cumsum([0, *(shard.rows for shard in manifest.scenes)])
-
-    def at_scene(scene: int) -> str:
-        shard = int(np.searchsorted(starts, scene, side="right")) - 1
-        row = f"row {scene - starts[shard]} (scene {predictions.scene_names[scene]!r})"
-        return f"{folder / manifest.scenes[shard].file}: {row}"
-
-    faults = [f"{folder}: {fault}" for fault in predictions.shape_faults()]
-    faults = faults or list(
-        predictions.value_faults(at_scene, lambda query: f"{folder / manifest.queries.file}: row {query}")
+    predictions.find_faults(
+        intake,
+        at_scene=lambda scene: f"{places.of(scene)} (scene {predictions.scene_names[scene]!r})",
+        at_query=lambda query: f"{folder / manifest.queries.file}: row {query}",
     )
-    if faults:
-        raise InputError(faults)
+    intake.raise_faults()
     return predictions
 
 
-def _read_manifest(folder: Path) -> Manifest:
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise InputError(
-            f"{path}: not there, so {folder} is not a predictions folder. Give one that `psbench predict` wrote."
-        )
-    try:
-        written = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}). Write the folder again.") from None
-    version = written.get("schema_version") if isinstance(written, dict) else None
-    if version != SCHEMA_VERSION:
-        raise InputError(
-            f"{path}: schema version {version}, while this psbench reads {SCHEMA_VERSION}. "
-            "Write the folder again with this version, or install the one that wrote it."
-        )
-    try:
-        return Manifest.model_validate(written)
-    except ValidationError as error:
-        raise file_error(path, error, "Write the folder again.") from None
+def _read_detections(folder: Path, shard: Shard, dim: int, intake: Intake, *, named: bool) -> pa.Table | None:
+    """A shard with one list of detections a row; None, with the reason noted, if its rows are not complete."""
+    table = read_shard(folder, shard, _detection_schema(dim, named=named), intake)
+    others = ["scene"] if named else []
+    return table if table and rows_complete(folder / shard.file, table, _LISTS, others, intake) else None
 
 
-def _file_faults(folder: Path, shard: Shard) -> list[str]:
-    path = folder / shard.file
-    if path.is_symlink() or not path.is_file():
-        return [f"{path}: named in {MANIFEST} and not there as a file. Copy the folder again in full."]
-    with path.open("rb") as stream:
-        if hashlib.file_digest(stream, "sha256").hexdigest() != shard.sha256:
-            return [f"{path}: its SHA-256 is not the one in {MANIFEST}. Copy the folder again, or write it again."]
-    return []
-
-
-def _read_shard(path: Path, schema: pa.Schema, rows: int) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.ParquetFile(path).read().combine_chunks()
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a readable Parquet file ({error}). Write the folder again.") from error
-    try:
-        table = table.select(schema.names).cast(schema)
-    except (KeyError, pa.ArrowException) as error:
-        found = ", ".join(f"{f.name}: {f.type}" for f in table.schema)
-        expected = ", ".join(f"{f.name}: {f.type}" for f in schema)
-        raise InputError(f"{path}: expected the columns ({expected}), found ({found}). Write it so.") from error
-    if table.num_rows != rows:
-        raise InputError(f"{path}: {table.num_rows} rows, while {MANIFEST} says {rows}. Write the folder again.")
-    return table
-
-
-def _read_detections(folder: Path, shard: Shard, dim: int, *, named: bool) -> pa.Table:
-    """A shard with one list of detections a row; each row has as many boxes as scores and embeddings."""
-    table = _read_shard(folder / shard.file, _detection_schema(dim, named=named), shard.rows)
-    counts = {column: _lengths(table, column) for column in ("boxes", "scores", "embeddings")}
-    unequal = (counts["boxes"] != counts["scores"]) | (counts["embeddings"] != counts["scores"])
-    faults = [
-        f"{folder / shard.file}: row {row}: {name} is missing. Give an empty list where there are no detections."
-        for name in table.column_names
-        for row in np.flatnonzero(table.column(name).is_null().to_numpy())
-    ]
-    faults = faults or [
-        f"{folder / shard.file}: row {row}: {', '.join(f'{c[row]} {name}' for name, c in counts.items())}. "
-        "Give as many of each."
-        for row in np.flatnonzero(unequal)
-    ]
-    if faults:
-        raise InputError(faults)
-    return table
-
-
-def _query_faults(path: Path, queries: pa.Table, keyed: bool) -> list[str]:
-    required = ["embedding", "scene", "box"] if keyed else ["embedding"]
-    return [
-        f"{path}: row {row}: {name} is missing. Give it in every row (scene and box in every row, or in none)."
-        for name in required
-        for row in np.flatnonzero(queries.column(name).is_null().to_numpy())
-    ]
+def _read_queries(folder: Path, manifest: Manifest, intake: Intake) -> dict[str, Any]:
+    path, dim = folder / manifest.queries.file, manifest.embedding_dim
+    table = read_shard(folder, manifest.queries, _query_schema(dim), intake)
+    if table is None:
+        return {"query_embeddings": None, "query_scenes": None, "query_boxes": None}
+    whole = rows_complete(path, table, [], ["embedding"], intake)
+    scenes, boxes = query_keys(path, table, intake)
+    return {
+        "query_embeddings": floats([table], "embedding").reshape(-1, dim) if whole else None,
+        "query_scenes": scenes,
+        "query_boxes": boxes,
+    }
 
 
 def _detections(tables: list[pa.Table], dim: int) -> dict[str, np.ndarray]:
-    counts = np.concatenate([np.zeros(1, np.int64), *(_lengths(table, "scores") for table in tables)])
+    counts = np.concatenate([np.zeros(1, np.int64), *(list_lengths(table, "scores") for table in tables)])
     return {
         "offsets": np.cumsum(counts),
-        "boxes": _values(tables, "boxes").reshape(-1, 4),
-        "scores": _values(tables, "scores"),
-        "embeddings": _values(tables, "embeddings").reshape(-1, dim),
+        "boxes": floats(tables, "boxes").reshape(-1, 4),
+        "scores": floats(tables, "scores"),
+        "embeddings": floats(tables, "embeddings").reshape(-1, dim),
     }
 
 
@@ -268,30 +193,6 @@ def _detection_lists(columns: Predictions | QueryContext, start: int, stop: int)
 def _queries_to_table(predictions: Predictions) -> pa.Table:
     import pyarrow as pa
 
-    q, dim = predictions.query_embeddings.shape
-    scenes, boxes = predictions.query_scenes, predictions.query_boxes
-    columns = [
-        pa.nulls(q, pa.string()) if scenes is None else pa.array(scenes, pa.string()),
-        pa.nulls(q, pa.list_(pa.float32(), 4)) if boxes is None else vectors(boxes),
-        vectors(predictions.query_embeddings),
-    ]
-    return pa.Table.from_arrays(columns, schema=_query_schema(dim))
-
-
-def _write_shard(table: pa.Table, path: Path) -> Shard:
-    import pyarrow.parquet as pq
-
-    pq.write_table(table, path)
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return Shard(file=path.name, rows=table.num_rows, sha256=digest)
-
-
-def _lengths(table: pa.Table, column: str) -> np.ndarray:
-    import pyarrow.compute as pc
-
-    return pc.fill_null(pc.list_value_length(table.column(column)), 0).to_numpy().astype(np.int64)
-
-
-def _values(tables: list[pa.Table], column: str) -> np.ndarray:
-    return np.concatenate([np.zeros(0, np.float32), *(flat_values(table, column) for table in tables)])
+    count, dim = predictions.query_embeddings.shape
+    keys = query_columns(count, predictions.query_scenes, predictions.query_boxes)
+    return pa.Table.from_arrays([*keys, vectors(predictions.query_embeddings)], schema=_query_schema(dim))

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from psbench.evaluation.gallery import GalleryDetections, arrange
+from psbench.evaluation.gallery import GalleryDetections, arrange, scene_faults
+from psbench.evaluation.rules import Rules, rules_of
 from psbench.evaluation.segments import pair_iou, ranges, segment_argmax
 from psbench.predictions import Predictions
-from psbench_data import UNLABELED, Scenes
+from psbench_data import UNLABELED, InputError, Scenes
 
 _IOU = np.float32(0.5)
 
@@ -36,7 +37,12 @@ class DetectionEvaluation:
 
 
 def evaluate_detection(
-    predictions: Predictions, scenes: Scenes, *, det_threshold: float = 0.01, labeled_only: bool = False
+    predictions: Predictions,
+    scenes: Scenes,
+    *,
+    det_threshold: float | None = None,
+    labeled_only: bool = False,
+    preset: str = "default",
 ) -> DetectionEvaluation:
     """Recall and AP as SeqNet's evaluator defines them.
 
@@ -46,25 +52,31 @@ def evaluate_detection(
     Args:
         predictions: of all of `scenes`.
         scenes: `dataset.split("test")`.
-        det_threshold: detections with a lower score are left out.
+        det_threshold: detections with a lower score are left out; 0.01, or the preset's, if not given.
         labeled_only: look for people with an identity only, in the scenes that have any. Detections of other people
             then count as wrong, so that only the recall means something.
+        preset: the evaluator whose rules to follow, see `evaluate`.
 
     Raises:
         InputError: naming every scene that is unknown or missing.
     """
-    gallery = arrange(predictions, scenes, det_threshold, needed=np.arange(len(scenes)))
-    return detection_of(gallery, scenes, det_threshold, labeled_only)
+    rules = rules_of(preset)
+    threshold = rules.detection_threshold if det_threshold is None else det_threshold
+    if not 0 <= threshold <= 1:
+        raise InputError(f"det_threshold is {threshold}, expected 0 to 1.")
+    if faults := scene_faults(predictions, scenes, np.arange(len(scenes))):
+        raise InputError(faults)
+    return detection_of(arrange(predictions, scenes, threshold), scenes, rules, threshold, labeled_only)
 
 
 def detection_of(
-    gallery: GalleryDetections, scenes: Scenes, det_threshold: float, labeled_only: bool
+    gallery: GalleryDetections, scenes: Scenes, rules: Rules, det_threshold: float, labeled_only: bool
 ) -> DetectionEvaluation:
     """`evaluate_detection` over the predicted scenes, on detections that are arranged already."""
     person_scene = np.repeat(np.arange(len(scenes)), np.diff(scenes.offsets))
     wanted = gallery.predicted[person_scene]
     if labeled_only:
-        wanted = wanted & (scenes.person_ids != UNLABELED)
+        wanted = wanted & _labelled(scenes, rules)
     boxes, person_scene = scenes.boxes[wanted], person_scene[wanted]
     people = np.bincount(person_scene, minlength=len(scenes))
     looked_at = np.ones(len(gallery.scores), bool)
@@ -93,6 +105,16 @@ def detection_of(
         num_people=len(boxes),
         num_detections=int(looked_at.sum()),
     )
+
+
+def _labelled(scenes: Scenes, rules: Rules) -> np.ndarray:
+    """(N,) bool: the people that an evaluator takes for labelled."""
+    labelled = scenes.person_ids != UNLABELED
+    if rules.first_person_unlabelled:
+        # Such code counts identities from 0 where the dataset names them, and keeps the dataset's own numbers.
+        raw = [int(label) if label.isdecimal() else i for i, label in enumerate(scenes.identities)]
+        labelled &= ~np.isin(scenes.person_ids, np.flatnonzero(np.array(raw) == 0))
+    return labelled
 
 
 def average_precision(right: np.ndarray, scores: np.ndarray) -> float:

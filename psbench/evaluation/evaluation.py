@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from psbench.evaluation.breakdown import breakdown
 from psbench.evaluation.cbgm import CBGM
-from psbench.evaluation.detection import DetectionEvaluation, detection_of
-from psbench.evaluation.gallery import arrange
-from psbench.evaluation.search import Search, score
-from psbench.predictions import Predictions
-from psbench_data import InputError, Protocol
-from psbench_data.errors import near_names
+from psbench.evaluation.detection import DetectionEvaluation
+from psbench.evaluation.ranks import Ranks
+from psbench.evaluation.uncertainty import cluster_bootstrap, metric_values
+from psbench.evaluation.visits import Targets
+from psbench_data import Protocol
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PRESETS = ("default",)
-"""The rules that `evaluate` can follow."""
-_DETECTION_THRESHOLD = 0.01
-"""At which the field's evaluators report detection, whatever the threshold of the search."""
+TOP = (1, 5, 10)
+"""The k of top-k that tables show; `Evaluation.top` takes any."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -33,12 +33,18 @@ class Evaluation:
     Attributes:
         protocol, protocol_version, protocol_digest, dataset: what was evaluated.
         gallery_size: the most scenes that are searched for a query.
-        det_threshold: detections below this score were left out of the search.
+        preset: whose rules were followed.
+        det_threshold: detections below this score were left out of the search; None for pairwise predictions.
         cbgm: whether, and with which k1 and k2, similarities were revised.
-        per_query: one row a query: scene, person_id, matches (true boxes in its gallery), found (of them, detected),
-            ap, top1, top5, top10, rank (of the first right detection, from 1; missing if there is none).
-        detection: recall and AP of the detections with score >= 0.01, over the predicted test scenes.
-        skipped: queries without any true box in their gallery; they are in no mean, and their ap is missing.
+        keep: how many proposals of each query were kept over its gallery; None for all.
+        per_query: one row a query: scene, person_id, camera_id, box_height (pixels), gallery_size, matches (true boxes
+            in its gallery), found (of them, detected), ap, top1, top5, top10, rank (of the first right detection, from
+            1; missing if there is none).
+        per_box: one row for each true box that can be found: query, scene, camera_id, box_height (pixels), found,
+            similarity, rank, precision (at its place in the ranking; 0 where it is not found, so that their mean over
+            a query's matches is its ap).
+        skipped: queries without any true box in their gallery, or without an embedding under the preset's rules; they
+            are in no mean, and their ap is missing.
         synthetic: whether the protocol's dataset was written by `psbench-data synthesize`.
     """
 
@@ -47,16 +53,19 @@ class Evaluation:
     protocol_digest: str
     gallery_size: int
     dataset: str
-    det_threshold: float
+    preset: str
+    det_threshold: float | None
     cbgm: CBGM | None
+    keep: int | None
     per_query: pd.DataFrame
-    detection: DetectionEvaluation
+    per_box: pd.DataFrame
     skipped: int
     synthetic: bool
+    _detect: Callable[[], DetectionEvaluation]
 
     @property
     def map(self) -> float:
-        """Mean average precision, in [0, 1]."""
+        """Mean average precision, in [0, 1]; NaN where no query counts."""
         return float(self.per_query["ap"].mean())
 
     def top(self, k: int) -> float:
@@ -64,109 +73,140 @@ class Evaluation:
         counted = self.per_query["ap"].notna()
         return float((self.per_query["rank"][counted] <= k).mean())
 
+    @cached_property
+    def detection(self) -> DetectionEvaluation:
+        """Recall and AP of the detections, over the predicted test scenes.
+
+        Raises:
+            InputError: pairwise predictions have none: what they find in a scene depends on the query.
+        """
+        return self._detect()
+
+    @property
+    def pairwise(self) -> bool:
+        """Whether pairwise predictions were evaluated, which no detection is defined for."""
+        return self.det_threshold is None
+
+    def confidence_interval(
+        self, metric: str = "map", *, level: float = 0.95, samples: int = 2_000, seed: int = 0
+    ) -> tuple[float, float]:
+        """How far a mean could lie from the one measured, had other people been searched for.
+
+        Args:
+            metric: `map`, or `top<k>` for any k.
+            level: in (0, 1).
+            samples: bootstrap samples of the query identities.
+            seed: of the samples.
+
+        Returns:
+            The ends of the interval; NaN with fewer than two identities.
+        """
+        values = metric_values(self.per_query, metric)
+        return cluster_bootstrap(values, self.per_query["person_id"], level=level, samples=samples, seed=seed)
+
+    def breakdown(self, by: Any, *, bins: Any = None) -> pd.DataFrame:
+        """mAP and top-1 by the values of a column of `per_query`, or of any other column; see `breakdown`."""
+        return breakdown(self.per_query, by, bins=bins)
+
     def to_json(self) -> str:
         """Every number at full precision, with what is needed to tell what it is; a mean over nothing is null."""
-        means = {"map": self.map, **{f"top{k}": self.top(k) for k in (1, 5, 10)}}
+        means = {"map": self.map, **{f"top{k}": self.top(k) for k in TOP}}
+        intervals = {f"{name}_interval": list(self.confidence_interval(name)) for name in ("map", "top1")}
         return json.dumps(
-            {
-                "dataset": self.dataset,
-                "synthetic": self.synthetic,
-                "protocol": self.protocol,
-                "protocol_version": self.protocol_version,
-                "protocol_digest": self.protocol_digest,
-                "psbench_version": version("psbench"),
-                "det_threshold": self.det_threshold,
-                "cbgm": self.cbgm and asdict(self.cbgm),
-                "queries": len(self.per_query),
-                "queries_skipped": self.skipped,
-                **{name: None if value != value else value for name, value in means.items()},
-                "detection": asdict(self.detection),
-            },
+            _without_nan(
+                {
+                    "dataset": self.dataset,
+                    "synthetic": self.synthetic,
+                    "protocol": self.protocol,
+                    "protocol_version": self.protocol_version,
+                    "protocol_digest": self.protocol_digest,
+                    "gallery_size": self.gallery_size,
+                    "psbench_version": version("psbench"),
+                    "preset": self.preset,
+                    "det_threshold": self.det_threshold,
+                    "cbgm": self.cbgm and asdict(self.cbgm),
+                    "keep": self.keep,
+                    "queries": len(self.per_query),
+                    "queries_skipped": self.skipped,
+                    **means,
+                    **intervals,
+                    "detection": None if self.pairwise else asdict(self.detection),
+                }
+            ),
             indent=1,
         )
 
 
-def evaluate(
-    predictions: Predictions,
-    protocol: Protocol,
-    *,
-    det_threshold: float = 0.5,
-    cbgm: CBGM | None = None,
-    preset: str = "default",
-    device: str | None = None,
-) -> Evaluation:
-    """Search for every query of a protocol in its gallery.
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(value, dict):
+        return {name: _without_nan(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if value != value else value
 
-    All detections of a query's gallery with score >= det_threshold are ranked by similarity, the dot product of the
-    embeddings as they are. In a scene with the person, the most similar detection that overlaps the true box
-    (`psbench_data.protocol.match_iou_threshold`) is right and all others are wrong. Average precision is scaled by the
-    share of true boxes that were found, so a missed person costs. The rule of SeqNet's evaluator, which most later work
-    copies.
 
-    Equal similarities form one step of the average precision; for top-k, wrong detections come before right ones:
-    constant embeddings earn nothing, and no result depends on the order of the input.
+def query_table(protocol: Protocol, targets: Targets, counted: np.ndarray, ranks: Ranks) -> pd.DataFrame:
+    """`Evaluation.per_query`.
 
     Args:
-        predictions: of every scene in the protocol's galleries.
-        protocol: for example `dataset.protocol("gallery-100")`.
-        det_threshold: in [0, 1].
-        cbgm: revise the similarities by the people around each query; the predictions need their context for it.
-        preset: the evaluator whose rules to follow; there is one, `default`.
-        device: where torch computes the similarities, for example "cuda"; numpy computes them without one.
-
-    Returns:
-        The evaluation: `.map`, `.top(k)`, `.per_query`, `.detection`.
-
-    Raises:
-        InputError: listing everything in the predictions that does not fit the protocol.
+        protocol: the queries.
+        targets: their true boxes.
+        counted: (Q,) bool, the queries that an average precision is defined for.
+        ranks: of the right detections.
     """
-    if not isinstance(predictions, Predictions) or not isinstance(protocol, Protocol):
-        raise InputError(
-            f"evaluate was given {type(predictions).__name__} and {type(protocol).__name__}, expected Predictions "
-            '(Predictions.load(folder)) and a Protocol (dataset.protocol("gallery-100")).'
-        )
-    if not 0 <= det_threshold <= 1:
-        raise InputError(f"det_threshold is {det_threshold}, expected 0 to 1.")
-    if preset not in PRESETS:
-        raise InputError(f"no evaluator is called {preset!r}. {near_names(preset, PRESETS)}")
-    if predictions.fingerprint and predictions.fingerprint != protocol.fingerprint:
-        raise InputError(
-            f"predictions: made on another {predictions.dataset or 'dataset'} (fingerprint "
-            f"{predictions.fingerprint[:12]}) than this {protocol.dataset} (fingerprint {protocol.fingerprint[:12]}). "
-            "Evaluate with the data that was predicted on."
-        )
-    search = Search(predictions, protocol, det_threshold, cbgm=cbgm, device=device)
-    ap, rank, found = score(search)
-    everything = arrange(predictions, protocol.scenes, _DETECTION_THRESHOLD, search.needed)
-    matches = np.diff(protocol.truth_offsets)
-    return Evaluation(
-        protocol=protocol.name,
-        protocol_version=protocol.version,
-        protocol_digest=protocol.digest,
-        gallery_size=int(protocol.gallery_sizes.max(initial=0)),
-        dataset=protocol.dataset,
-        det_threshold=det_threshold,
-        cbgm=cbgm,
-        per_query=_per_query(protocol, matches, found, ap, rank),
-        detection=detection_of(everything, protocol.scenes, _DETECTION_THRESHOLD, labeled_only=False),
-        skipped=int((matches == 0).sum()),
-        synthetic=protocol.synthetic,
-    )
-
-
-def _per_query(
-    protocol: Protocol, matches: np.ndarray, found: np.ndarray, ap: np.ndarray, rank: np.ndarray
-) -> pd.DataFrame:
     import pandas as pd
 
+    queries, scenes = protocol.queries, protocol.scenes
+    owner = targets.queries[ranks.targets]
+    size = len(queries)
+    precision = np.bincount(owner, ranks.right_at_least / ranks.at_least, minlength=size)
+    ap = np.where(counted, precision / np.maximum(targets.matches, 1), np.nan)
+    # As many wrong detections as are at least as similar as the best right one stand before it.
+    first = np.full(size, np.inf)
+    np.minimum.at(first, owner, ranks.at_least - ranks.right_at_least - ranks.again_at_least + 1)
+    camera = scenes.camera_ids[queries.scenes]
     return pd.DataFrame(
         {
-            "scene": protocol.queries.scene_names,
-            "person_id": protocol.queries.person_ids,
-            "matches": matches,
-            "found": found,
+            "scene": queries.scene_names,
+            "person_id": queries.person_ids,
+            "camera_id": np.where(camera < 0, np.nan, camera),
+            "box_height": queries.boxes[:, 3] - queries.boxes[:, 1],
+            "gallery_size": protocol.gallery_sizes,
+            "matches": targets.matches,
+            "found": np.bincount(owner, minlength=size),
             "ap": ap,
-            **{f"top{k}": rank <= k for k in (1, 5, 10)},
-            "rank": np.where(np.isinf(rank), np.nan, rank),
+            **{f"top{k}": first <= k for k in TOP},
+            "rank": np.where(np.isinf(first), np.nan, first),
         }
     )
+
+
+def box_table(protocol: Protocol, targets: Targets, counted: np.ndarray, ranks: Ranks) -> pd.DataFrame:
+    """`Evaluation.per_box`; arguments as in `query_table`."""
+    import pandas as pd
+
+    scenes = protocol.scenes
+    size = len(targets.queries)
+    camera = scenes.camera_ids[targets.scenes]
+
+    def of_found(values: np.ndarray, otherwise: float) -> np.ndarray:
+        column = np.full(size, otherwise)
+        column[ranks.targets] = values
+        return column
+
+    found = np.zeros(size, bool)
+    found[ranks.targets] = True
+    table = pd.DataFrame(
+        {
+            "query": targets.queries,
+            "scene": [scenes.names[s] for s in targets.scenes],
+            "camera_id": np.where(camera < 0, np.nan, camera),
+            "box_height": targets.boxes[:, 3] - targets.boxes[:, 1],
+            "found": found,
+            "similarity": of_found(ranks.similarities, np.nan),
+            "rank": of_found(ranks.at_least, np.nan),
+            "precision": of_found(ranks.right_at_least / ranks.at_least, 0.0),
+        }
+    )
+    return table[counted[targets.queries]].reset_index(drop=True)

@@ -1,12 +1,14 @@
-"""Predictions brought into the order of a split's scenes."""
+"""Predictions brought into the order of a dataset's scenes and a protocol's queries."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from psbench.evaluation.segments import ranges
+from psbench.pairwise import PairwisePredictions
 from psbench.predictions import Predictions
 from psbench_data import InputError, Protocol, Scenes
 
@@ -29,46 +31,80 @@ class GalleryDetections:
     boxes: np.ndarray
     scores: np.ndarray
 
-    @property
+    @cached_property
     def scenes(self) -> np.ndarray:
-        """(N,) int64: the scene of each detection."""
-        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+        """(N,) int32: the scene of each detection."""
+        return np.repeat(np.arange(len(self.offsets) - 1, dtype=np.int32), np.diff(self.offsets))
+
+    def of_scenes(self, chosen: np.ndarray, stretch: slice) -> np.ndarray:
+        """(n,) the detections of some scenes, ascending, of those of a stretch.
+
+        Args:
+            chosen: (S,) bool.
+            stretch: from which detection up to which.
+        """
+        scenes = np.flatnonzero(chosen)
+        if 4 * len(scenes) > len(chosen):
+            return stretch.start + np.flatnonzero(chosen[self.scenes[stretch]])
+        found = ranges(self.offsets[scenes], self.offsets[scenes + 1] - self.offsets[scenes])
+        return found[slice(*np.searchsorted(found, [stretch.start, stretch.stop]))]
 
 
-def arrange(predictions: Predictions, scenes: Scenes, det_threshold: float, needed: np.ndarray) -> GalleryDetections:
-    """Keep the detections with score >= det_threshold, in the order of `scenes`.
+def scene_faults(predictions: Predictions, scenes: Scenes, needed: np.ndarray) -> list[str]:
+    """Every predicted scene that is unknown, and every needed one that is missing, a sentence each.
 
     Args:
         predictions: in any order of scenes.
         scenes: the split that they were made on.
-        det_threshold: in [0, 1].
         needed: indices of the scenes that must have been predicted.
-
-    Raises:
-        InputError: naming every scene that is unknown, and every needed one that is missing.
     """
-    faults = [
+    listed = set(predictions.scene_names)
+    unknown = [name for name in predictions.scene_names if name not in scenes.positions]
+    return [
         f"predictions: scene {name!r} is not a test scene of this dataset. Predict on the dataset that is evaluated."
-        for name in predictions.scene_names
-        if name not in scenes.positions
-    ]
-    position = np.full(len(scenes), -1)
-    for i, name in enumerate(predictions.scene_names):
-        if name in scenes.positions:
-            position[scenes.positions[name]] = i
-    predicted = position >= 0
-    faults += [
+        for name in unknown
+    ] + [
         f"predictions: scene {scenes.names[s]!r} is missing. Predict every test scene; "
         "one without detections has count 0."
-        for s in needed[~predicted[needed]]
+        for s in needed
+        if scenes.names[s] not in listed
     ]
-    if faults:
-        raise InputError(faults)
-    counts = np.where(predicted, predictions.counts[position], 0)
-    rows = ranges(np.where(predicted, predictions.offsets[position], 0), counts)
-    rows_scene = np.repeat(np.arange(len(scenes)), counts)
+
+
+def arrange(
+    predictions: Predictions,
+    scenes: Scenes,
+    det_threshold: float,
+    *,
+    among: np.ndarray | None = None,
+    ordered: bool = False,
+) -> GalleryDetections:
+    """Keep the detections with score >= det_threshold, in the order of `scenes`.
+
+    Args:
+        predictions: of scenes of the split, in any order.
+        scenes: the split.
+        det_threshold: in [0, 1].
+        among: indices of the scenes to keep; all if None.
+        ordered: sort each scene's detections by falling score, then by box, so that the order in which they were given
+            cannot matter.
+    """
+    position = np.full(len(scenes), -1)
+    position[[scenes.positions[name] for name in predictions.scene_names]] = np.arange(len(predictions.scene_names))
+    predicted = position >= 0
+    taken = predicted.copy()
+    if among is not None:
+        taken = np.zeros(len(scenes), bool)
+        taken[among] = predicted[among]
+    counts = np.where(taken, predictions.counts[position] if len(predictions.scene_names) else 0, 0)
+    rows = ranges(np.where(taken, predictions.offsets[position], 0), counts)
+    rows_scene = np.repeat(np.arange(len(scenes), dtype=np.int32), counts)
     kept = predictions.scores[rows] >= det_threshold
-    rows, rows_scene = rows[kept], rows_scene[kept]
+    if not kept.all():
+        rows, rows_scene = rows[kept], rows_scene[kept]
+    if ordered:
+        order = np.lexsort((*predictions.boxes[rows].T[::-1], -predictions.scores[rows], rows_scene))
+        rows = rows[order]
     return GalleryDetections(
         offsets=np.concatenate([[0], np.cumsum(np.bincount(rows_scene, minlength=len(scenes)))]),
         predicted=predicted,
@@ -78,23 +114,22 @@ def arrange(predictions: Predictions, scenes: Scenes, det_threshold: float, need
     )
 
 
-def query_rows(predictions: Predictions, protocol: Protocol) -> np.ndarray:
+def query_rows(predictions: Predictions | PairwisePredictions, protocol: Protocol) -> np.ndarray:
     """Which of the predictions' queries each query of the protocol is: (Q,) indices.
 
     Raises:
         InputError: naming every query without an embedding.
     """
     queries = protocol.queries
-    if predictions.query_embeddings.shape[1] != predictions.embeddings.shape[1]:
-        raise InputError(
-            f"predictions: query embeddings have {predictions.query_embeddings.shape[1]} dimensions, "
-            f"those of detections {predictions.embeddings.shape[1]}. Take both from the same model."
-        )
     if predictions.query_scenes is None or predictions.query_boxes is None:
-        if len(predictions.query_embeddings) != len(queries):
+        if isinstance(predictions, PairwisePredictions):
+            given, what = predictions.num_queries, "queries"
+        else:
+            given, what = len(predictions.query_embeddings), "query embeddings"
+        if given != len(queries):
             raise InputError(
-                f"predictions: {len(predictions.query_embeddings)} query embeddings for {len(queries)} queries of "
-                f"{protocol.name}. Give one for each of protocol.queries, in that order."
+                f"predictions: {given} {what} for {len(queries)} queries of {protocol.name}. "
+                "Give one for each of protocol.queries, in that order."
             )
         return np.arange(len(queries))
     rows = {
@@ -104,7 +139,7 @@ def query_rows(predictions: Predictions, protocol: Protocol) -> np.ndarray:
     keys = [(scene, box.tobytes()) for scene, box in zip(queries.scene_names, queries.boxes, strict=True)]
     missing = [
         f"predictions: query {i} of {protocol.name} (scene {scene!r}, box {queries.boxes[i].tolist()}) "
-        "has no embedding. Embed every query of the protocol."
+        "is not among those predicted. Predict every query of the protocol."
         for i, (scene, box) in enumerate(keys)
         if (scene, box) not in rows
     ]

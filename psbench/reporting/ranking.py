@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from psbench.evaluation.evaluation import Evaluation
-from psbench.evaluation.search import Search
+from psbench.evaluation.judging import prepared
+from psbench.evaluation.listing import Hits, hits
+from psbench.evaluation.rules import rules_of
 from psbench.predictions import Predictions
 from psbench_data import Protocol
 from psbench_data.atomic import new_file
@@ -72,8 +74,13 @@ def write_ranking(
     """
     from jinja2 import Environment, PackageLoader
 
-    search = Search(predictions, protocol, evaluation.det_threshold, cbgm=evaluation.cbgm)
-    rows = [_row(search, evaluation, q, choice, top) for q, choice in _choose(evaluation, queries)]
+    rules, threshold, cbgm = rules_of(evaluation.preset), evaluation.det_threshold, evaluation.cbgm
+    assert threshold is not None, "pairwise predictions have a listing of their own"
+    (search,), similarities = prepared(predictions, [protocol], rules, threshold, cbgm=cbgm)
+    rows = [
+        _row(protocol, hits(search, similarities, q, top), evaluation, q, choice)
+        for q, choice in _choose(evaluation, queries)
+    ]
     environment = Environment(loader=PackageLoader("psbench.reporting", "templates"), autoescape=True)
     page = environment.get_template("ranking.html").render(
         rows=rows,
@@ -103,22 +110,12 @@ def _choose(evaluation: Evaluation, queries: int) -> list[tuple[int, str]]:
     return [(q, choice) for choice, group in groups for q in group]
 
 
-def _row(search: Search, evaluation: Evaluation, query: int, choice: str, top: int) -> _Row:
-    protocol, gallery = search.protocol, search.gallery
-    similarities = search.similarities_to(query)
-    right = set(search.right(query, similarities).tolist())
-    candidates = np.flatnonzero(search.searched(query))
-    ranked = candidates[np.argsort(-similarities[candidates], kind="stable")][:top]
-    scene_of = gallery.scenes
+def _row(protocol: Protocol, found: Hits, evaluation: Evaluation, query: int, choice: str) -> _Row:
     pictures = [
-        _picture(
-            protocol,
-            int(scene_of[d]),
-            gallery.boxes[d],
-            f"{similarities[d]:.2f}",
-            "right" if d in right else "wrong",
+        _picture(protocol, int(scene), box, f"{similarity:.2f}", "right" if right else "wrong")
+        for scene, box, similarity, right in zip(
+            found.scenes, found.boxes, found.similarities, found.right, strict=True
         )
-        for d in ranked.tolist()
     ]
     result = evaluation.per_query.iloc[query]
     asked = protocol.queries[query]

@@ -1,0 +1,81 @@
+"""Where the arithmetic of a search runs: numpy, or torch on a device; `xp` has what both call by the same name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from psbench_data import InputError
+
+
+class NumpyArrays:
+    """On the CPU, without torch."""
+
+    xp: Any = np
+    batch = 2**18
+    """How many similarities are handled at once: as many as a core's cache holds."""
+
+    def put(self, array: np.ndarray) -> Any:
+        """An array of the backend."""
+        return array
+
+    def get(self, array: Any) -> np.ndarray:
+        """A numpy array of one of the backend's."""
+        return array
+
+    def product(self, queries: Any, gallery: Any) -> Any:
+        """(Q, D) and (N, D) float32 -> (Q, N) float32 dot products, rounded as the library rounds them."""
+        return queries @ gallery.T
+
+    def dots(self, a: Any, b: Any) -> Any:
+        """(n, D) and (n, D) -> (n,) float64: dot products of rows, each a function of its two rows alone."""
+        return np.einsum("nd,nd->n", a.astype(np.float64), b.astype(np.float64))
+
+
+class TorchArrays:
+    """On one of torch's devices; see `NumpyArrays` for the functions."""
+
+    batch = 2**27
+
+    def __init__(self, device: str) -> None:
+        """Take a device, for example "cuda"; raises InputError where there is none of that name."""
+        try:
+            import torch
+
+            self._device = torch.device(device)
+            torch.zeros(1, device=self._device)
+        except (ImportError, RuntimeError, AssertionError) as error:
+            raise InputError(
+                f"device {device!r}: torch cannot compute there ({error}). Leave device out to compute with numpy."
+            ) from None
+        self.xp: Any = torch
+        if self._device.type == "cpu":
+            self.batch = NumpyArrays.batch
+
+    def put(self, array: np.ndarray) -> Any:
+        # A read-only array (a memory map) is copied: torch knows no read-only tensors and warns of them.
+        return self.xp.as_tensor(array if array.flags.writeable else array.copy(), device=self._device)
+
+    def get(self, array: Any) -> np.ndarray:
+        return array.cpu().numpy()
+
+    def product(self, queries: Any, gallery: Any) -> Any:
+        # TF32 would round to three digits.
+        precision = self.xp.get_float32_matmul_precision()
+        self.xp.set_float32_matmul_precision("highest")
+        try:
+            return queries @ gallery.T
+        finally:
+            self.xp.set_float32_matmul_precision(precision)
+
+    def dots(self, a: Any, b: Any) -> Any:
+        return (a.double() * b.double()).sum(dim=1)
+
+
+Arrays = NumpyArrays | TorchArrays
+
+
+def arrays_on(device: str | None) -> Arrays:
+    """The backend of a device; None is numpy."""
+    return NumpyArrays() if device is None else TorchArrays(device)

@@ -1,0 +1,180 @@
+"""Where the right detections stand in the rankings of their queries: all that scores depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from psbench.evaluation.cbgm import Revisions, most_similar, revise
+from psbench.evaluation.counting import Counter, Reached, reached
+from psbench.evaluation.search import Search
+from psbench.evaluation.segments import segment_argmax, weight_from
+from psbench.evaluation.similarities import Similarities, Tile
+
+
+@dataclass(frozen=True, eq=False)
+class Ranks:
+    """The right detections of a search, one for each target that was found.
+
+    Attributes:
+        targets: (F,) int64, ascending.
+        detections: (F,) int64.
+        similarities: (F,) float64.
+        at_least: (F,) int64: the detections in the query's ranking that are as similar or more, itself among them.
+        right_at_least: (F,) int64: the right ones of these.
+        again_at_least: (F,) int64: those of these that are right ones searched a second time, and then wrong, by a
+            released evaluator's defect; it happens to rank them behind themselves.
+    """
+
+    targets: np.ndarray
+    detections: np.ndarray
+    similarities: np.ndarray
+    at_least: np.ndarray
+    right_at_least: np.ndarray
+    again_at_least: np.ndarray
+
+
+class Tiles:
+    """The tiles of a block of queries, to be gone through several times; one that is the whole gallery is kept."""
+
+    def __init__(self, similarities: Similarities, block: np.ndarray) -> None:
+        """Take queries of the predictions, given by number."""
+        self._similarities, self._block = similarities, block
+        self._kept = list(similarities.tiles(block)) if similarities.num_tiles == 1 else None
+
+    def __iter__(self) -> Iterator[Tile]:
+        return iter(self._kept) if self._kept is not None else self._similarities.tiles(self._block)
+
+
+def rank(
+    searches: Sequence[Search], similarities: Similarities, *, progress: bool = False, only: np.ndarray | None = None
+) -> list[Ranks]:
+    """Rank all queries of several searches among the same detections; each similarity is computed once.
+
+    Args:
+        searches: over the gallery of `similarities`.
+        similarities: of the predictions' queries to the gallery.
+        progress: whether to show a bar when it takes long.
+        only: (N,) bool: count these detections only in `at_least`.
+    """
+    from tqdm import tqdm
+
+    asked = [np.where(_sought(search), search.embedded, -1) for search in searches]
+    rows = np.unique(np.concatenate([np.zeros(0, np.int64), *asked]))
+    rows = rows[rows >= 0]
+    found: list[list[Ranks]] = [[] for _ in searches]
+    with tqdm(total=len(rows), desc="search", unit="query", disable=not progress, delay=2) as bar:
+        for start in range(0, len(rows), similarities.block):
+            block = rows[start : start + similarities.block]
+            tiles = Tiles(similarities, block)
+            parts: list[_Part] = []
+            for search, embedded in zip(searches, asked, strict=True):
+                queries = np.flatnonzero(np.isin(embedded, block))
+                # In the order of the block, so that neighbours there are neighbours here.
+                queries = queries[np.argsort(embedded[queries], kind="stable")]
+                local = np.searchsorted(block, embedded[queries])
+                revised = revisions(search, similarities, queries, local, tiles)
+                parts.append(_Part(search, similarities, queries, local, revised, only))
+            lowest = np.full(len(block), np.inf, np.float32)
+            for part in parts:
+                part.counter.lower(lowest)
+            for tile in tiles:
+                for among in reached(similarities.arrays, tile, lowest):
+                    for part in parts:
+                        part.count(among, tile)
+            for part, pieces in zip(parts, found, strict=True):
+                pieces.append(part.ranks())
+            bar.update(len(block))
+    return [_joined(pieces) for pieces in found]
+
+
+def revisions(
+    search: Search, similarities: Similarities, queries: np.ndarray, local: np.ndarray, tiles: Tiles
+) -> Revisions:
+    """What CBGM, where it is asked for, makes of the similarities of some queries, the rows `local` of the tiles."""
+    if search.cbgm is None or search.context is None:
+        return Revisions.none()
+    return revise(search, similarities, queries, most_similar(search, similarities, queries, local, tiles))
+
+
+def right_detections(
+    search: Search, similarities: Similarities, queries: np.ndarray, revised: Revisions
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The right detections of some queries: in each scene with the person, the most similar that overlaps its box.
+
+    Returns:
+        (F,) which of `queries`, ascending; (F,) targets; (F,) detections; (F,) float64 similarities, rising for each.
+    """
+    number = np.full(len(search.embedded), -1)
+    number[queries] = np.arange(len(queries))
+    target, detection = search.candidates
+    owner = number[search.targets.queries[target]]
+    mine = owner >= 0
+    target, detection, owner = target[mine], detection[mine], owner[mine]
+    similarity = similarities.arrays.get(similarities.exact(search.embedded[queries[owner]], detection))
+    similarity = revised.applied(owner, detection, similarity)
+    best = segment_argmax(similarity, target)
+    best = best[np.lexsort((similarity[best], owner[best]))]
+    return owner[best], target[best], detection[best], similarity[best]
+
+
+class _Part:
+    """Some queries of a search, which are rows of a block of tiles, and the counts of their right detections."""
+
+    def __init__(
+        self,
+        search: Search,
+        similarities: Similarities,
+        queries: np.ndarray,
+        local: np.ndarray,
+        revised: Revisions,
+        only: np.ndarray | None,
+    ) -> None:
+        owner, self._target, self._detection, similarity = right_detections(search, similarities, queries, revised)
+        own = np.where(revised.changed(owner, self._detection), -1, self._detection)
+        self.counter = Counter(search, similarities, queries, local, owner, similarity, own, only)
+        self._revised = revised
+        self._at_least = np.zeros(len(owner), np.int64)
+
+    def count(self, among: Reached, tile: Tile) -> None:
+        mine, counts = self.counter.count(among, tile)
+        self._at_least[mine] += counts
+
+    def ranks(self) -> Ranks:
+        counter, revised, at_least = self.counter, self._revised, self._at_least
+        probes = counter.owner, counter.right
+        if len(revised.queries):
+            # What was revised has been counted at its old place.
+            kept = slice(None) if counter.only is None else counter.only[revised.detections]
+            group, times = revised.queries[kept], revised.times[kept]
+            at_least = at_least + weight_from((group, revised.after[kept], times), probes)
+            at_least = at_least - weight_from((group, revised.before[kept], times), probes)
+        right = weight_from((*probes, np.ones(len(at_least), np.int64)), probes)
+        again = weight_from((*probes, self._again()), probes)
+        return Ranks(self._target, self._detection, counter.right, at_least, right, again)
+
+    def _again(self) -> np.ndarray:
+        """(F,) int64: how often each right detection is searched again, see `Rules.lists_again`."""
+        counter, visits = self.counter, self.counter.search.visits
+        if not visits.lists_again:
+            return np.zeros(len(counter.owner), np.int64)
+        scene = counter.search.gallery.scenes[self._detection]
+        twice = visits.times(counter.queries) - visits.revised(counter.queries)
+        return twice[counter.owner, scene].astype(np.int64)
+
+
+def _sought(search: Search) -> np.ndarray:
+    """(Q,) bool: the queries that anything could be right for; the others need no ranking."""
+    sought = np.zeros(len(search.embedded), bool)
+    sought[search.targets.queries[search.candidates[0]]] = True
+    return sought & search.counted
+
+
+def _joined(pieces: list[Ranks]) -> Ranks:
+    nothing = np.zeros(0, np.int64)
+    empty = Ranks(nothing, nothing, np.zeros(0), nothing, nothing, nothing)
+    columns = [np.concatenate([getattr(piece, f.name) for piece in [empty, *pieces]]) for f in fields(Ranks)]
+    order = np.argsort(columns[0], kind="stable")
+    return Ranks(*(column[order] for column in columns))

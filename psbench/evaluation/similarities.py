@@ -1,0 +1,116 @@
+"""The similarities of queries to detections: in tiles that bound memory, and exactly for chosen pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from psbench.blocks import hand_back, row_blocks
+from psbench.evaluation.arrays import Arrays
+
+_QUERIES_AT_ONCE = 1024
+_ROWS_AT_ONCE = 2**16
+_PAIRS_AT_ONCE = 2**8
+"""The float64 copies of their embeddings fit into a cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """The similarities of some queries to a stretch of the gallery.
+
+    Attributes:
+        start: the first detection.
+        values: (b, n) float32, arrays of the backend, rounded as the matrix product rounds.
+    """
+
+    start: int
+    values: Any
+
+
+class Similarities:
+    """Dot products of query embeddings with those of the gallery's detections.
+
+    A matrix product rounds each of its entries as its blocking and the device ask for, so that two equal vectors can
+    get unequal similarities. The search therefore takes from it only what lies beyond a tolerance, and computes the few
+    close calls once more in float64, each from its two vectors alone: ties are ties, and no result depends on the order
+    of the input, the number of threads or the library.
+    """
+
+    def __init__(self, queries: np.ndarray, embeddings: np.ndarray, rows: np.ndarray, arrays: Arrays, memory: int):
+        """Bring the two sides together.
+
+        Args:
+            queries: (Q, D) float32.
+            embeddings: (M, D) float32, possibly memory-mapped.
+            rows: (N,) int64, which of them are the gallery's detections.
+            arrays: the backend.
+            memory: bytes that a tile and a stretch of the gallery may take each.
+        """
+        self._embeddings, self._rows, self.arrays = embeddings, rows, arrays
+        dim = queries.shape[1]
+        self.stretch = max(1, min(len(rows), memory // (4 * max(dim, min(_QUERIES_AT_ONCE, len(queries))))))
+        self.block = max(1, memory // (4 * self.stretch))
+        self._norms = np.sqrt(np.einsum("nd,nd->n", queries, queries, dtype=np.float64))
+        self._on_device = arrays.put(queries)
+        self._resident: Any = None
+
+    def tiles(self, queries: np.ndarray) -> Iterator[Tile]:
+        """The tiles of some queries, given by number, from the first detection to the last."""
+        chosen = self._on_device[self.arrays.put(queries)]
+        for start in range(0, len(self._rows), self.stretch):
+            yield Tile(start, self.arrays.product(chosen, self._load(start)))
+            if self.num_tiles > 1:
+                rows = self._rows[start : start + self.stretch]
+                hand_back(self._embeddings[rows.min() : rows.max() + 1])
+
+    def tolerance(self, queries: np.ndarray) -> np.ndarray:
+        """(b,) float64: how far the similarities of tiles may lie from the exact ones, for queries given by number.
+
+        Rounding errors of a sum of D products add up like a random walk: to less than sqrt(D) units in the last place
+        of the lengths' product in all but freak cases, and twice that is allowed.
+        """
+        return float(np.sqrt(self._on_device.shape[1])) * 2.0**-23 * self._longest * self._norms[queries]
+
+    @property
+    def num_tiles(self) -> int:
+        """Of each block of queries."""
+        return -(-len(self._rows) // self.stretch)
+
+    def exact(self, queries: np.ndarray, detections: np.ndarray) -> Any:
+        """(n,) float64, of the backend: the similarities of pairs, given by number."""
+        put, pieces = self.arrays.put, []
+        for start in range(0, max(1, len(queries)), _PAIRS_AT_ONCE):
+            chosen = detections[start : start + _PAIRS_AT_ONCE]
+            asked = self._on_device[put(queries[start : start + _PAIRS_AT_ONCE])]
+            found = put(self.embeddings(chosen)) if self._resident is None else self._resident[put(chosen)]
+            pieces.append(self.arrays.dots(asked, found))
+        return self.arrays.xp.concatenate(pieces)
+
+    def embeddings(self, detections: np.ndarray) -> np.ndarray:
+        """(n, D) float32: the embeddings of some detections."""
+        return self._embeddings[self._rows[detections]]
+
+    @cached_property
+    def _longest(self) -> float:
+        """The length of the gallery's longest embedding, or a little more."""
+        squares = [
+            float(np.einsum("nd,nd->n", block, block).max(initial=0))
+            for _, block in row_blocks(self._embeddings, _ROWS_AT_ONCE)
+        ]
+        return 1.001 * max(squares, default=0.0) ** 0.5
+
+    def _load(self, start: int) -> Any:
+        """A stretch of the gallery; kept where it is the whole gallery."""
+        if self._resident is not None:
+            return self._resident
+        rows = self._rows[start : start + self.stretch]
+        together = (np.diff(rows) == 1).all()
+        found = self._embeddings[rows[0] : rows[-1] + 1] if together else self._embeddings[rows]
+        loaded = self.arrays.put(found)
+        if self.num_tiles == 1:
+            self._resident = loaded
+        return loaded

@@ -1,0 +1,296 @@
+"""Pairwise predictions: what a method that looks at a scene with one query in mind found there, pair by pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from psbench.blocks import BOX, At, Check, Intake
+from psbench_data import InputError
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PairwisePredictions:
+    """Boxes and similarities for pairs of a query and a scene; made by `from_arrays` or `load`.
+
+    For methods whose output depends on the query (query-guided ones, such as IGPN). The pairs of query q are
+    `query_offsets[q]` to `query_offsets[q + 1]`, the boxes of pair p are `offsets[p]` to `offsets[p + 1]`. A pair that
+    is not listed was not searched; one that is listed without boxes was, in vain.
+
+    Attributes:
+        scene_names: S names.
+        pair_queries: (P,) int32 in [0, Q), ascending.
+        pair_scenes: (P,) int32 in [0, S), which of scene_names; no scene twice for a query.
+        offsets: (P + 1,) int64.
+        boxes: (N, 4) float32, xyxy, pixels of the original images.
+        similarities: (N,) float32, finite, the higher the more alike: by them boxes are ranked.
+        proposal_similarities: (N,) float32, finite: by them `keep` chooses; None if `similarities` serve both.
+        num_queries: Q.
+        query_scenes: Q names, or None: then the queries are those of the protocol, in its order.
+        query_boxes: (Q, 4) float32, or None together with query_scenes.
+        method, dataset, fingerprint: what made them, and on which data; empty where unknown.
+        synthetic: whether that data was written by `psbench-data synthesize`.
+    """
+
+    scene_names: list[str]
+    pair_queries: np.ndarray
+    pair_scenes: np.ndarray
+    offsets: np.ndarray
+    boxes: np.ndarray
+    similarities: np.ndarray
+    proposal_similarities: np.ndarray | None = None
+    num_queries: int
+    query_scenes: list[str] | None = None
+    query_boxes: np.ndarray | None = None
+    method: str = ""
+    dataset: str = ""
+    fingerprint: str = ""
+    synthetic: bool = False
+
+    @classmethod
+    def from_arrays(
+        cls,
+        scene_names: Sequence[str] | np.ndarray,
+        *,
+        queries: Any,
+        scenes: Any,
+        counts: Any,
+        boxes: Any,
+        similarities: Any,
+        proposal_similarities: Any = None,
+        num_queries: int | None = None,
+        query_scenes: Sequence[str] | np.ndarray | None = None,
+        query_boxes: Any = None,
+        method: str = "",
+        dataset: str = "",
+        fingerprint: str = "",
+        synthetic: bool = False,
+    ) -> PairwisePredictions:
+        """Put a method's output together; numpy arrays, tensors and lists are taken.
+
+        The pairs may come in any order: they are brought into that of the queries, and those of one query stay in the
+        order given. Arrays that need no change are kept and not copied: leave them alone afterwards.
+
+        Args:
+            scene_names: S test scenes, each once.
+            queries: (P,) which query each pair is of: 0 to Q - 1, in the order of `protocol.queries`, or of
+                query_scenes and query_boxes if they are given.
+            scenes: (P,) which of scene_names each pair is of: 0 to S - 1.
+            counts: (P,) boxes of each pair. List a pair without boxes too: one that is not listed was not searched.
+            boxes: (N, 4), xyxy, pixels of the original images, pair after pair.
+            similarities: (N,), any finite numbers, the higher the more alike: by which boxes are ranked.
+            proposal_similarities: (N,), the same of the stage that proposes: by which `keep` chooses, before another
+                network ranks what is left (IGPN, then a re-ID network). None if there is only one stage.
+            num_queries: Q; by default as many as query_scenes has, or else the highest of `queries` and one.
+            query_scenes, query_boxes: Q scene names and (Q, 4) boxes that tell which query each number stands for.
+            method, dataset, fingerprint, synthetic: see the class.
+
+        Raises:
+            InputError: listing everything that cannot be right.
+        """
+        intake = Intake("PairwisePredictions.from_arrays")
+        columns: dict[str, Any] = {
+            "scene_names": intake.names("scene_names", scene_names),
+            "pair_queries": intake.whole("queries", queries),
+            "pair_scenes": intake.whole("scenes", scenes),
+            "offsets": intake.offsets("counts", counts),
+            "boxes": intake.floats("boxes", boxes),
+            "similarities": intake.floats("similarities", similarities),
+            "proposal_similarities": None
+            if proposal_similarities is None
+            else intake.floats("proposal_similarities", proposal_similarities),
+            **intake.queries(query_scenes, query_boxes),
+        }
+        if num_queries is not None and (not isinstance(num_queries, int | np.integer) or num_queries < 0):
+            intake.add(f"num_queries is {num_queries!r}, expected a whole number from 0.")
+        elif num_queries is not None:
+            columns["num_queries"] = int(num_queries)
+        elif query_scenes is not None:
+            columns["num_queries"] = None if columns["query_scenes"] is None else len(columns["query_scenes"])
+        elif columns["pair_queries"] is not None:
+            columns["num_queries"] = int(columns["pair_queries"].max(initial=-1)) + 1
+        predictions = cls(
+            **{"num_queries": None} | columns,
+            method=method,
+            dataset=dataset,
+            fingerprint=fingerprint,
+            synthetic=synthetic,
+        )
+        predictions.find_faults(
+            intake,
+            at_pair=lambda pair: f"{intake.where}: pair {pair}",
+            at_scene=lambda scene: f"{intake.where}: scene {scene}",
+            at_query=lambda query: f"{intake.where}: query {query}",
+        )
+        intake.raise_faults()
+        return predictions.by_query()
+
+    @cached_property
+    def query_offsets(self) -> np.ndarray:
+        """(Q + 1,) int64: where the pairs of each query begin and end."""
+        return np.searchsorted(self.pair_queries, np.arange(self.num_queries + 1, dtype=np.int32)).astype(np.int64)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(P,) int64: boxes of each pair."""
+        return np.diff(self.offsets)
+
+    def keep(self, n: int) -> PairwisePredictions:
+        """For every query the n best proposals of its whole gallery, not n of each scene; the others are gone.
+
+        The best are those with the highest proposal_similarities, or similarities if there are none; between equals
+        those that come first, in the order in which their pairs were given. All pairs stay listed, so that a person
+        whose proposal is gone counts as missed: otherwise keeping fewer would be free.
+
+        Args:
+            n: at least 1; a query with fewer proposals keeps all of them.
+
+        Raises:
+            InputError: n is less than 1.
+        """
+        if not isinstance(n, int | np.integer) or n < 1:
+            raise InputError(f"PairwisePredictions.keep({n!r}): expected a whole number of proposals, at least 1.")
+        values = self.similarities if self.proposal_similarities is None else self.proposal_similarities
+        starts = self.offsets[self.query_offsets]
+        kept = [start + _best(values[start:stop], int(n)) for start, stop in pairwise(starts)]
+        rows = np.concatenate([np.zeros(0, np.int64), *kept])
+        return self._with_boxes(rows, np.searchsorted(rows, self.offsets))
+
+    def save(self, folder: str | Path) -> Path:
+        """Write a predictions folder (see `psbench.pairwise_folder`), whole or not at all.
+
+        Raises:
+            InputError: there is something at `folder` already.
+        """
+        from psbench.pairwise_folder import write
+
+        return write(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> PairwisePredictions:
+        """Read a predictions folder, written by `save` or by anybody who keeps to its format.
+
+        Raises:
+            InputError: listing everything that is wrong with it.
+        """
+        from psbench.pairwise_folder import read
+
+        return read(Path(folder))
+
+    def find_faults(self, intake: Intake, at_pair: At, at_scene: At, at_query: At) -> None:
+        """Check the columns against each other and in themselves.
+
+        Args:
+            intake: takes the faults; a column that it could not take is None here, and not checked.
+            at_pair, at_scene, at_query: say where a pair, a scene or a query stands.
+        """
+        names, queries, scenes, offsets = self.scene_names, self.pair_queries, self.pair_scenes, self.offsets
+        count = 0 if names is None else len(names)
+        if names is not None:
+            intake.distinct(
+                names,
+                lambda again, _: f"{at_scene(again)}: {names[again]!r} is listed a second time. List each scene once.",
+            )
+        if self.num_queries is not None and self.num_queries >= 2**31:
+            intake.add(f"there are {self.num_queries} queries, expected fewer than 2**31. Number them from 0.")
+        columns = [queries, scenes, None if offsets is None else offsets[1:]]
+        pairs = next((len(column) for column in columns if column is not None), None)
+        because = "one number for each pair"
+        intake.column("queries", queries, (pairs,), because, at_pair, *_numbered("query", self.num_queries))
+        intake.column(
+            "scenes", scenes, (pairs,), because, at_pair, *_numbered("scene", None if names is None else count)
+        )
+        intake.column("counts", columns[2], (pairs,), because, at_pair)
+        listed = np.zeros(pairs or 0, bool)
+        if queries is not None and scenes is not None and len(queries) == len(scenes):
+            listed = _within(queries, self.num_queries or 0) & _within(scenes, count)
+
+        def at_listed(pair: int) -> str:
+            of = f" (query {queries[pair]}, scene {names[scenes[pair]]!r})" if listed[pair] else ""
+            return f"{at_pair(pair)}{of}"
+
+        again = _repeats(queries[listed].astype(np.int64) * count + scenes[listed]) if listed.any() else listed[:0]
+        repeated = np.flatnonzero(listed)[again].tolist()
+        remedy = "List each pair of a query and a scene once."
+        intake.add_all((f"{at_listed(pair)}: listed a second time. {remedy}" for pair in repeated), len(repeated))
+
+        def at(what: str) -> At | None:
+            def at_row(row: int) -> str:
+                pair = int(np.searchsorted(offsets, row, side="right")) - 1
+                return f"{at_listed(pair)}: the {what} of proposal {row - offsets[pair]}"
+
+            return at_row if offsets is not None and len(offsets) - 1 == pairs else None
+
+        total = None if offsets is None else int(offsets[-1])
+        because = "one row for each proposal, as many as counts add up to"
+        intake.column("boxes", self.boxes, (total, 4), because, at("box"), BOX)
+        intake.column("similarities", self.similarities, (total,), because, at("similarity"))
+        proposal = self.proposal_similarities
+        intake.column("proposal_similarities", proposal, (total,), because, at("proposal similarity"))
+        if self.query_scenes is not None or self.query_boxes is not None:
+            intake.query_keys(self.query_scenes, self.query_boxes, self.num_queries, at_query)
+
+    def by_query(self) -> PairwisePredictions:
+        """The same with the pairs in the order of their queries, and those of a query in the order they have."""
+        queries = self.pair_queries.astype(np.int32)
+        ordered = replace(self, pair_queries=queries, pair_scenes=self.pair_scenes.astype(np.int32))
+        if (queries[1:] >= queries[:-1]).all():
+            return ordered
+        # In 16 bits, which hold any test set's queries, numpy sorts in linear time.
+        pairs = np.argsort(queries.astype(np.min_scalar_type(self.num_queries)), kind="stable")
+        counts = self.counts[pairs]
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        rows = np.repeat(self.offsets[pairs] - offsets[:-1], counts) + np.arange(offsets[-1])
+        ordered = replace(ordered, pair_queries=queries[pairs], pair_scenes=ordered.pair_scenes[pairs])
+        return ordered._with_boxes(rows, offsets)
+
+    def _with_boxes(self, rows: np.ndarray, offsets: np.ndarray) -> PairwisePredictions:
+        proposal = self.proposal_similarities
+        return replace(
+            self,
+            offsets=offsets,
+            boxes=self.boxes[rows],
+            similarities=self.similarities[rows],
+            proposal_similarities=None if proposal is None else proposal[rows],
+        )
+
+
+def _best(values: np.ndarray, n: int) -> np.ndarray:
+    """Where the n highest values stand, ascending; between equals the first."""
+    if len(values) <= n:
+        return np.arange(len(values))
+    last = np.partition(values, len(values) - n)[len(values) - n]
+    chosen = values > last
+    chosen[np.flatnonzero(values == last)[: n - np.count_nonzero(chosen)]] = True
+    return np.flatnonzero(chosen)
+
+
+def _repeats(keys: np.ndarray) -> np.ndarray:
+    """(n,) ascending: where a key stands that occurred before."""
+    ordered = np.sort(keys)
+    if not (ordered[1:] == ordered[:-1]).any():
+        return np.zeros(0, np.int64)
+    order = np.argsort(keys, kind="stable")
+    return np.sort(order[1:][keys[order[1:]] == keys[order[:-1]]])
+
+
+def _within(numbers: np.ndarray, count: int) -> np.ndarray:
+    return (numbers >= 0) & (numbers < count)
+
+
+def _numbered(what: str, count: int | None) -> list[Check]:
+    """That numbers are below a count, if it is known."""
+    if count is None:
+        return []
+    return [
+        Check(
+            lambda numbers: ~_within(numbers, count),
+            lambda number: f"is of {what} {number}, while there are {count}, numbered from 0.",
+        )
+    ]

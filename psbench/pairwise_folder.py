@@ -1,0 +1,198 @@
+"""Pairwise predictions on disk: Parquet shards and a manifest. Plain data, readable without psbench, never executed.
+
+manifest.json         schema_version (1), kind ("pairwise"), method, dataset, fingerprint, synthetic, and the shards:
+                      scenes, queries, pairs (a list); each has file, rows, sha256
+scenes.parquet        one row a scene: scene string
+queries.parquet       one row a query: scene string or null, box float[4] or null
+pairs-00000.parquet   one row a pair that was searched: query int32 (row of queries.parquet), scene int32 (row of
+                      scenes.parquet), boxes list<float[4]>, similarities list<float>, proposal_similarities list<float>
+                      (null in every row if there are none)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from psbench.blocks import Intake
+from psbench.pairwise import PairwisePredictions
+from psbench.shards import (
+    FolderManifest,
+    RowPlaces,
+    Shard,
+    floats,
+    list_lengths,
+    query_columns,
+    query_keys,
+    read_manifest,
+    read_shard,
+    rows_complete,
+    write_manifest,
+    write_shard,
+)
+from psbench_data.atomic import new_folder
+from psbench_data.columns import flat_values, lists, vectors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_PAIRS_PER_SHARD = 2**20
+_PROPOSAL = "proposal_similarities"
+
+
+class Manifest(FolderManifest):
+    """What manifest.json holds."""
+
+    kind: Literal["pairwise"] = "pairwise"
+    scenes: Shard
+    queries: Shard
+    pairs: list[Shard]
+
+
+def write(predictions: PairwisePredictions, folder: Path) -> Path:
+    """Write a folder that `read` takes; see `PairwisePredictions.save`."""
+    with new_folder(folder) as partial:
+        write_into(predictions, partial)
+    return folder
+
+
+def write_into(predictions: PairwisePredictions, partial: Path) -> None:
+    """Write the files of a predictions folder into a folder that is there."""
+    import pyarrow as pa
+
+    shards: list[Shard] = []
+    for start in range(0, len(predictions.pair_queries), _PAIRS_PER_SHARD):
+        stop = min(start + _PAIRS_PER_SHARD, len(predictions.pair_queries))
+        path = partial / f"pairs-{len(shards):05d}.parquet"
+        shards.append(write_shard(_pairs_to_table(predictions, start, stop), path))
+    scenes = pa.Table.from_arrays([pa.array(predictions.scene_names, pa.string())], schema=_scene_schema())
+    keys = query_columns(predictions.num_queries, predictions.query_scenes, predictions.query_boxes)
+    manifest = Manifest(
+        method=predictions.method,
+        dataset=predictions.dataset,
+        fingerprint=predictions.fingerprint,
+        synthetic=predictions.synthetic,
+        scenes=write_shard(scenes, partial / "scenes.parquet"),
+        queries=write_shard(pa.Table.from_arrays(keys, schema=_query_schema()), partial / "queries.parquet"),
+        pairs=shards,
+    )
+    write_manifest(manifest, partial)
+
+
+def read(folder: Path) -> PairwisePredictions:
+    """Read a folder; see `PairwisePredictions.load`."""
+    manifest = read_manifest(folder, Manifest)
+    intake = Intake(str(folder))
+    tables = [_read_pairs(folder, shard, intake) for shard in manifest.pairs]
+    pairs = RowPlaces(folder, manifest.pairs, tables)
+    columns: dict[str, Any] = {
+        "scene_names": _read_names(folder, manifest.scenes, intake),
+        **_pair_columns(folder, manifest, [table for table in tables if table is not None], intake),
+        **_read_queries(folder, manifest.queries, intake),
+    }
+    predictions = PairwisePredictions(
+        **columns,
+        method=manifest.method,
+        dataset=manifest.dataset,
+        fingerprint=manifest.fingerprint,
+        synthetic=manifest.synthetic,
+    )
+    predictions.find_faults(
+        intake,
+        at_pair=pairs.of,
+        at_scene=lambda scene: f"{folder / manifest.scenes.file}: row {scene}",
+        at_query=lambda query: f"{folder / manifest.queries.file}: row {query}",
+    )
+    intake.raise_faults()
+    return predictions.by_query()
+
+
+def _read_pairs(folder: Path, shard: Shard, intake: Intake) -> pa.Table | None:
+    """A shard of pairs; None, with the reason noted, if its rows are not complete."""
+    table = read_shard(folder, shard, _pair_schema(), intake)
+    if table is None:
+        return None
+    columns = ["boxes", "similarities", *([_PROPOSAL] if _has_proposals(table) else [])]
+    return table if rows_complete(folder / shard.file, table, columns, ["query", "scene"], intake) else None
+
+
+def _has_proposals(table: pa.Table) -> bool:
+    return table.column(_PROPOSAL).null_count < table.num_rows
+
+
+def _pair_columns(folder: Path, manifest: Manifest, tables: list[pa.Table], intake: Intake) -> dict[str, Any]:
+    with_proposals = [_has_proposals(table) for table in tables if table.num_rows]
+    if any(with_proposals) and not all(with_proposals):
+        intake.add(f"{_PROPOSAL} is null in some of its shards and not in others. Give it in every row, or in none.")
+    counts = [list_lengths(table, "similarities") for table in tables]
+    return {
+        "pair_queries": _numbers(tables, "query"),
+        "pair_scenes": _numbers(tables, "scene"),
+        "offsets": np.cumsum(np.concatenate([np.zeros(1, np.int64), *counts])),
+        "boxes": floats(tables, "boxes").reshape(-1, 4),
+        "similarities": floats(tables, "similarities"),
+        _PROPOSAL: floats(tables, _PROPOSAL) if with_proposals and all(with_proposals) else None,
+    }
+
+
+def _numbers(tables: list[pa.Table], name: str) -> np.ndarray:
+    return np.concatenate([np.zeros(0, np.int32), *(flat_values(table, name) for table in tables)])
+
+
+def _read_names(folder: Path, shard: Shard, intake: Intake) -> list[str] | None:
+    table = read_shard(folder, shard, _scene_schema(), intake)
+    if table is None or not rows_complete(folder / shard.file, table, [], ["scene"], intake):
+        return None
+    return table.column("scene").to_pylist()
+
+
+def _read_queries(folder: Path, shard: Shard, intake: Intake) -> dict[str, Any]:
+    table = read_shard(folder, shard, _query_schema(), intake)
+    if table is None:
+        return {"num_queries": None, "query_scenes": None, "query_boxes": None}
+    scenes, boxes = query_keys(folder / shard.file, table, intake)
+    return {"num_queries": shard.rows, "query_scenes": scenes, "query_boxes": boxes}
+
+
+def _scene_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema({"scene": pa.string()})
+
+
+def _query_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema({"scene": pa.string(), "box": pa.list_(pa.float32(), 4)})
+
+
+def _pair_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(
+        {
+            "query": pa.int32(),
+            "scene": pa.int32(),
+            "boxes": pa.large_list(pa.list_(pa.float32(), 4)),
+            "similarities": pa.large_list(pa.float32()),
+            _PROPOSAL: pa.large_list(pa.float32()),
+        }
+    )
+
+
+def _pairs_to_table(predictions: PairwisePredictions, start: int, stop: int) -> pa.Table:
+    import pyarrow as pa
+
+    rows = slice(predictions.offsets[start], predictions.offsets[stop])
+    offsets = predictions.offsets[start : stop + 1] - predictions.offsets[start]
+    proposal = predictions.proposal_similarities
+    columns = [
+        pa.array(predictions.pair_queries[start:stop]),
+        pa.array(predictions.pair_scenes[start:stop]),
+        lists(offsets, vectors(predictions.boxes[rows])),
+        lists(offsets, predictions.similarities[rows]),
+        pa.nulls(stop - start, pa.large_list(pa.float32())) if proposal is None else lists(offsets, proposal[rows]),
+    ]
+    return pa.Table.from_arrays(columns, schema=_pair_schema())

@@ -1,0 +1,236 @@
+"""What all predictions folders share: a manifest, and the Parquet files that it names, with their checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from psbench.blocks import Intake
+from psbench_data import InputError
+from psbench_data.columns import flat_values, vectors
+from psbench_data.validation import file_error
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MANIFEST = "manifest.json"
+SCHEMA_VERSION = 1
+_CLASSES = {"detections": "Predictions", "pairwise": "PairwisePredictions"}
+
+
+class Shard(BaseModel):
+    """A Parquet file of the folder."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file: str = Field(pattern=r"^[a-z0-9-]+\.parquet$")
+    rows: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class FolderManifest(BaseModel):
+    """What the manifest.json of every kind of predictions holds; each kind adds its shards."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    kind: str
+    method: str
+    dataset: str
+    fingerprint: str
+    synthetic: bool
+
+
+M = TypeVar("M", bound=FolderManifest)
+
+
+def write_manifest(manifest: FolderManifest, partial: Path) -> None:
+    """Write manifest.json, which makes a folder of shards a predictions folder."""
+    (partial / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def write_shard(table: pa.Table, path: Path) -> Shard:
+    """Write a Parquet file, and give the manifest's line about it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    # A dictionary of floats that hardly ever repeat costs three times the work and saves nothing.
+    repeating = [field.name for field in table.schema if not pa.types.is_nested(field.type)]
+    pq.write_table(table, path, use_dictionary=repeating)
+    return Shard(file=path.name, rows=table.num_rows, sha256=_sha256(path))
+
+
+def read_kind(folder: Path) -> str:
+    """What kind of predictions a folder holds: `detections` or `pairwise`.
+
+    Raises:
+        InputError: it is not a predictions folder of this version.
+    """
+    kind = _manifest_of_this_version(folder).get("kind", "detections")
+    if not isinstance(kind, str) or kind not in _CLASSES:
+        raise InputError(f"{folder / MANIFEST}: kind {kind!r}, expected one of {', '.join(_CLASSES)}.")
+    return kind
+
+
+def read_manifest(folder: Path, manifest: type[M]) -> M:
+    """Read a folder's manifest.
+
+    Raises:
+        InputError: there is none, or it is of another version or kind, or its fields are not what they should be.
+    """
+    expected, kind = str(manifest.model_fields["kind"].default), read_kind(folder)
+    if kind != expected:
+        raise InputError(
+            f"{folder}: holds {kind} predictions, which {_CLASSES[expected]} cannot hold. "
+            f"Read them with psbench.{_CLASSES[kind]}.load."
+        )
+    try:
+        return manifest.model_validate(_manifest_of_this_version(folder))
+    except ValidationError as error:
+        raise file_error(folder / MANIFEST, error, "Write the folder again.") from None
+
+
+def _manifest_of_this_version(folder: Path) -> dict:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise InputError(
+            f"{path}: not there, so {folder} is not a predictions folder. Give one that `psbench predict` wrote."
+        )
+    try:
+        written = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}). Write the folder again.") from None
+    version = written.get("schema_version") if isinstance(written, dict) else None
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: schema version {version}, while this psbench reads {SCHEMA_VERSION}. "
+            "Write the folder again with this version, or install the one that wrote it."
+        )
+    return written
+
+
+def read_shard(folder: Path, shard: Shard, schema: pa.Schema, intake: Intake) -> pa.Table | None:
+    """Read a shard's columns, in one chunk; None, with the reason noted, if it is not what the manifest says."""
+    path = folder / shard.file
+    if path.is_symlink() or not path.is_file():
+        intake.add_all([f"{path}: named in {MANIFEST} and not there as a file. Copy the folder again in full."], 1)
+    elif _sha256(path) != shard.sha256:
+        intake.add_all([f"{path}: its SHA-256 is not the one in {MANIFEST}. Copy or write the folder again."], 1)
+    else:
+        try:
+            return _table(path, schema, shard.rows)
+        except InputError as error:
+            intake.add_all(error.faults, 1)
+    return None
+
+
+def _table(path: Path, schema: pa.Schema, rows: int) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(path).read().combine_chunks()
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a readable Parquet file ({error}). Write the folder again.") from error
+    try:
+        table = table.select(schema.names).cast(schema)
+    except (KeyError, pa.ArrowException) as error:
+        found = ", ".join(f"{f.name}: {f.type}" for f in table.schema)
+        expected = ", ".join(f"{f.name}: {f.type}" for f in schema)
+        raise InputError(f"{path}: expected the columns ({expected}), found ({found}). Write it so.") from error
+    if table.num_rows != rows:
+        raise InputError(f"{path}: {table.num_rows} rows, while {MANIFEST} says {rows}. Write the folder again.")
+    return table
+
+
+def rows_complete(path: Path, table: pa.Table, lists: list[str], others: list[str], intake: Intake) -> bool:
+    """Whether every row of a shard has all of some columns, and lists of one length; if not, each fault is noted.
+
+    Args:
+        path: of the shard.
+        table: its columns.
+        lists: the columns with one list a row, one item a detection.
+        others: further columns that must not be null.
+        intake: takes the faults.
+    """
+    complete = True
+    for name in [*others, *lists]:
+        missing = np.flatnonzero(table.column(name).is_null().to_numpy()).tolist()
+        remedy = "Give an empty list where there are no detections." if name in lists else "Give it in every row."
+        intake.add_all((f"{path}: row {row}: {name} is missing. {remedy}" for row in missing), len(missing))
+        complete &= not missing
+    if complete and lists:
+        counts = {name: list_lengths(table, name) for name in lists}
+        one = counts[lists[0]]
+        unequal = np.flatnonzero(np.any([each != one for each in counts.values()], axis=0)).tolist()
+        intake.add_all(
+            (
+                f"{path}: row {row}: {', '.join(f'{each[row]} {name}' for name, each in counts.items())}. "
+                "Give as many of each."
+                for row in unequal
+            ),
+            len(unequal),
+        )
+        complete = not unequal
+    return complete
+
+
+class RowPlaces:
+    """Says which file and row each row of several shards, one after the other, comes from.
+
+    Args:
+        folder: of the shards.
+        shards: as the manifest lists them.
+        tables: what was read of each; one that could not be read has no rows.
+    """
+
+    def __init__(self, folder: Path, shards: list[Shard], tables: list[pa.Table | None]) -> None:
+        read = [(shard, table) for shard, table in zip(shards, tables, strict=True) if table is not None]
+        self._paths = [folder / shard.file for shard, _ in read]
+        self._starts = np.cumsum([0, *(table.num_rows for _, table in read)])
+
+    def of(self, row: int) -> str:
+        """The file and its own row, as the beginning of a sentence."""
+        shard = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return f"{self._paths[shard]}: row {row - self._starts[shard]}"
+
+
+def list_lengths(table: pa.Table, name: str) -> np.ndarray:
+    """(rows,) int64: the length of each row's list, 0 for null."""
+    import pyarrow.compute as pc
+
+    return pc.fill_null(pc.list_value_length(table.column(name)), 0).to_numpy().astype(np.int64)
+
+
+def floats(tables: list[pa.Table], name: str) -> np.ndarray:
+    """Every number of a column of some tables, however deep its lists, in order: (n,) float32."""
+    return np.concatenate([np.zeros(0, np.float32), *(flat_values(table, name) for table in tables)])
+
+
+def query_columns(count: int, scenes: list[str] | None, boxes: np.ndarray | None) -> list[pa.Array]:
+    """The columns of queries.parquet that say which query a row is: scene and box, or nulls."""
+    import pyarrow as pa
+
+    return [
+        pa.nulls(count, pa.string()) if scenes is None else pa.array(scenes, pa.string()),
+        pa.nulls(count, pa.list_(pa.float32(), 4)) if boxes is None else vectors(boxes),
+    ]
+
+
+def query_keys(path: Path, queries: pa.Table, intake: Intake) -> tuple[list[str] | None, np.ndarray | None]:
+    """Those columns read back: the scenes and (Q, 4) boxes of the queries, or None for both."""
+    if all(queries.column(name).null_count == queries.num_rows for name in ("scene", "box")):
+        return None, None
+    if not rows_complete(path, queries, [], ["scene", "box"], intake):
+        return None, None
+    return queries.column("scene").to_pylist(), floats([queries], "box").reshape(-1, 4)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
