@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from psbench.cli_judging import Data, Folder, Root, compare, evaluate
 from psbench.doctor import diagnose, require_zoo
 from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options
-
-if TYPE_CHECKING:
-    from psbench import CBGM
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,18 +17,14 @@ app = typer.Typer(
     help="Person search: train, predict, evaluate, look. Datasets: see `psbench-data`.",
 )
 
-_Data = Annotated[str, typer.Option("--data", help="A name from `psbench-data list`.")]
-_Root = Annotated[Path, typer.Option("--root", help="The dataset's top folder.", show_default=False)]
-_Predictions = Annotated[Path, typer.Argument(help="A folder that `psbench predict` wrote.", show_default=False)]
-
 
 @app.command()
 @complain_on_input_error
 def train(
     model: Annotated[str, typer.Argument(help="A model of the zoo, for example seqnet.")],
-    root: _Root,
+    root: Root,
     output: Annotated[Path, typer.Option(help="The run folder to make.", show_default=False)],
-    data: _Data = "cuhk_sysu",
+    data: Data = "cuhk_sysu",
     option: DatasetOptions = None,
     recipe: Annotated[str | None, typer.Option(help="Another recipe than MODEL-DATA, for example seqnet-demo.")] = None,
     changes: Annotated[
@@ -61,9 +55,9 @@ def train(
 @complain_on_input_error
 def predict(
     run: Annotated[Path, typer.Argument(help="A folder that `psbench train` made.", show_default=False)],
-    root: _Root,
+    root: Root,
     output: Annotated[Path, typer.Option(help="The predictions folder to make.", show_default=False)],
-    data: _Data = "cuhk_sysu",
+    data: Data = "cuhk_sysu",
     option: DatasetOptions = None,
     ground_truth_boxes: Annotated[bool, typer.Option(help="Embed the annotated boxes instead of detecting.")] = False,
     context: Annotated[bool, typer.Option(help="Detect around each query, too, as CBGM needs it.")] = False,
@@ -95,57 +89,17 @@ def predict(
     typer.echo(f"{output}: {len(predictions.scores)} people in {len(predictions.scene_names)} scenes")
 
 
-@app.command()
-@complain_on_input_error
-def evaluate(
-    predictions: _Predictions,
-    root: _Root,
-    data: _Data = "cuhk_sysu",
-    option: DatasetOptions = None,
-    protocols: Annotated[list[str], typer.Option("--protocol", help="One protocol, or several; all by default.")] = [],  # noqa: B006
-    det_threshold: Annotated[float, typer.Option(min=0, max=1, help="Leave out detections below this score.")] = 0.5,
-    cbgm: Annotated[str | None, typer.Option(metavar="K1,K2", help="Match the people around, e.g. 10,3.")] = None,
-    json_output: Annotated[
-        Path | None, typer.Option("--json", help="Also write the full numbers to this file.")
-    ] = None,
-) -> None:
-    """Score predictions: mAP and top-k under each protocol, and detection.
-
-    Example: psbench evaluate predictions/seqnet --data cuhk_sysu --root /data/CUHK-SYSU --protocol gallery-100
-    """
-    from psbench import Predictions
-    from psbench import evaluate as score
-    from psbench_data import load
-    from psbench_data.atomic import new_file
-
-    dataset = load(data, root=root, **parsed_options(option))
-    loaded = Predictions.load(predictions)
-    matching = None if cbgm is None else _cbgm(cbgm)
-    evaluations = [
-        score(loaded, dataset.protocol(name), det_threshold=det_threshold, cbgm=matching)
-        for name in protocols or dataset.protocols
-    ]
-    typer.echo(f"{dataset.name}: {dataset.origin}\n")
-    typer.echo(f"{'protocol':<14}{'queries':>8}{'mAP':>8}{'top-1':>8}{'top-5':>8}{'top-10':>8}")
-    for e in evaluations:
-        numbers = "".join(f"{100 * value:>8.2f}" for value in (e.map, e.top(1), e.top(5), e.top(10)))
-        skipped = f"   {e.skipped} queries without a match in their gallery are left out" if e.skipped else ""
-        typer.echo(f"{e.protocol:<14}{len(e.per_query):>8}{numbers}{skipped}")
-    detection = evaluations[0].detection
-    typer.echo(f"\ndetection (score >= {detection.det_threshold}): ", nl=False)
-    typer.echo(f"recall {100 * detection.recall:.2f}, AP {100 * detection.ap:.2f}, {detection.num_people} people")
-    if json_output:
-        with new_file(json_output) as partial:
-            partial.write_text("[" + ",\n".join(e.to_json() for e in evaluations) + "]\n", encoding="utf-8")
+app.command()(evaluate)
+app.command()(compare)
 
 
 @app.command()
 @complain_on_input_error
 def rank(
-    predictions: _Predictions,
-    root: _Root,
+    predictions: Folder,
+    root: Root,
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML page to write.")] = Path("ranking.html"),
-    data: _Data = "cuhk_sysu",
+    data: Data = "cuhk_sysu",
     option: DatasetOptions = None,
     protocol: Annotated[
         str | None, typer.Option(help="The protocol to search under: gallery-100 if not given, else the first.")
@@ -178,15 +132,6 @@ def doctor() -> None:
     typer.echo("\n".join(lines))
     if not healthy:
         raise typer.Exit(1)
-
-
-def _cbgm(text: str) -> CBGM:
-    from psbench import CBGM, InputError
-
-    numbers = text.split(",")
-    if len(numbers) != 2 or not all(number.strip().isdecimal() for number in numbers):
-        raise InputError(f"--cbgm {text}: expected K1,K2, for example 10,3.")
-    return CBGM(*map(int, numbers))
 
 
 def _changes(assignments: list[str]) -> dict[str, object]:

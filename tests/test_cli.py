@@ -4,10 +4,15 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
+import psbench_data
+from psbench import PRESETS, PairwisePredictions
 from psbench.cli import app
+from psbench.evaluation.losses import CAUSES
 from psbench_data.cli import app as data_app
 
 TINY = [
@@ -45,11 +50,67 @@ def test_evaluate_prints_a_table_and_writes_json(folder: Path) -> None:
     result = _run(app, "evaluate", folder / "predictions", *arguments)
     assert "gallery-50" in result.output
     assert "synthetic people" in result.output
-    written = json.loads((folder / "result.json").read_text())
+    written = json.loads((folder / "result.json").read_text())["evaluations"]
     assert [e["protocol"] for e in written] == ["gallery-50", "gallery-all"]
-    assert 0 <= written[0]["map"] <= 1
+    assert 0 <= written[0]["map_interval"][0] <= written[0]["map"] <= written[0]["map_interval"][1] <= 1
     _run(app, "evaluate", folder / "predictions", *arguments, "--cbgm", "10,3")
-    assert json.loads((folder / "result.json").read_text())[0]["cbgm"] == {"k1": 10, "k2": 3}
+    assert json.loads((folder / "result.json").read_text())["evaluations"][0]["cbgm"] == {"k1": 10, "k2": 3}
+
+
+def test_audit_shows_every_published_evaluator(folder: Path) -> None:
+    arguments = ("--root", folder / "data", "--protocol", "gallery-all", "--json", folder / "audit.json")
+    output = _run(app, "evaluate", folder / "predictions", *arguments, "--audit").output
+    assert all(f"  {name}" in output for name in PRESETS)
+    rows = json.loads((folder / "audit.json").read_text())["audit"]
+    assert [row["preset"] for row in rows] == list(PRESETS)
+    assert {row["preset"]: row["det_threshold"] for row in rows}["alignps"] == 0.2
+    assert "scored a second time" in next(row["rules"] for row in rows if row["preset"] == "seqnet")
+
+
+def test_losses_and_breakdowns_are_printed_and_queries_written(folder: Path) -> None:
+    arguments = ("--root", folder / "data", "--protocol", "gallery-50", "--det-threshold", 0)
+    more = ("--errors", "--by", "matches", "--per-query", folder / "queries.parquet", "--json", folder / "more.json")
+    output = _run(app, "evaluate", folder / "predictions", *arguments, *more).output
+    assert "other person" in output
+    assert "matches" in output
+    written = json.loads((folder / "more.json").read_text())
+    lost = sum(written["errors"][0][cause] for cause in CAUSES)
+    assert lost == pytest.approx(1 - written["evaluations"][0]["map"])
+    queries = pd.read_parquet(folder / "queries.parquet")
+    assert queries["ap"].mean() == pytest.approx(written["evaluations"][0]["map"])
+    assert queries["protocol"].tolist() == ["gallery-50"] * 5
+
+
+def test_compare_says_which_is_better(folder: Path) -> None:
+    two = folder / "predictions", folder / "predictions"
+    arguments = ("--root", folder / "data", "--protocol", "gallery-50", "--json", folder / "comparison.json")
+    output = _run(app, "compare", *two, *arguments, "--per-query", folder / "differences.parquet").output
+    assert "p = 1" in output
+    assert "better in B 0, worse 0, equal 5" in output
+    assert json.loads((folder / "comparison.json").read_text())["comparisons"][0]["difference"] == 0
+    assert len(pd.read_parquet(folder / "differences.parquet")) == 5
+
+
+def test_pairwise_predictions_are_judged(folder: Path) -> None:
+    dataset = psbench_data.load("cuhk_sysu", root=folder / "data")
+    protocol, scenes = dataset.protocol("gallery-50"), dataset.split("test")
+    pairs = [(q, int(s)) for q in range(len(protocol.queries)) for s in protocol.gallery(q)]
+    PairwisePredictions.from_arrays(
+        scenes.names,
+        queries=[q for q, _ in pairs],
+        scenes=[s for _, s in pairs],
+        counts=[len(scenes[s].boxes) for _, s in pairs],
+        boxes=np.concatenate([scenes[s].boxes for _, s in pairs]),
+        similarities=np.concatenate([scenes[s].person_ids == protocol.queries[q].person_id for q, s in pairs]),
+    ).save(folder / "pairs")
+    arguments = ("--root", folder / "data", "--protocol", "gallery-50", "--json", folder / "pairs.json")
+    _run(app, "evaluate", folder / "pairs", *arguments)
+    assert json.loads((folder / "pairs.json").read_text())["evaluations"][0]["map"] == 1
+    _run(app, "evaluate", folder / "pairs", *arguments, "--keep", 1)
+    written = json.loads((folder / "pairs.json").read_text())["evaluations"][0]
+    assert (written["keep"], written["top1"], written["detection"]) == (1, 1, None)
+    assert written["map"] < 1
+    assert "no scores" in _run(app, "evaluate", folder / "pairs", *arguments, "--det-threshold", 0.5, fails=True).output
 
 
 def test_rank_writes_a_page(folder: Path) -> None:

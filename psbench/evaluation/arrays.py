@@ -13,8 +13,8 @@ class NumpyArrays:
     """On the CPU, without torch."""
 
     xp: Any = np
-    batch = 2**18
-    """How many similarities are handled at once: as many as a core's cache holds."""
+    batch = 2**19
+    """How many similarities are handled at once: about what a cache holds."""
 
     def put(self, array: np.ndarray) -> Any:
         """An array of the backend."""

@@ -106,13 +106,13 @@ def most_similar(
     owner, detections, known = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
     for tile in tiles:
         values = get(tile.values)
-        stretch = slice(tile.start, tile.start + values.shape[1])
+        scenes = search.gallery.scenes_of(tile.stretch)
         near: list[np.ndarray] = []
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
-            times = search.visits.revised(queries[start : start + _QUERIES_AT_ONCE])
+            times = search.visits.revised(queries[start : start + _QUERIES_AT_ONCE], scenes)
             for i, of_query in enumerate(times > 0, start=start):
-                among = search.gallery.of_scenes(of_query, stretch)
-                of_tile = values[local[i], among - tile.start]
+                among = search.gallery.of_scenes(of_query, tile.stretch)
+                of_tile = values[local[i], among - tile.stretch.start]
                 if len(among) > k1:
                     # Rounding must not decide who is among the k1: whoever could be is compared exactly.
                     cut = np.partition(of_tile, len(of_tile) - k1)[len(of_tile) - k1]

@@ -49,7 +49,7 @@ def reached(arrays: Arrays, tile: Tile, lowest: np.ndarray) -> Iterator[Reached]
         place = arrays.get(place)
         begins = np.arange(part.stop - part.start + 1) * width
         offsets = np.searchsorted(place, begins)
-        yield Reached(part, offsets, place - np.repeat(begins[:-1], np.diff(offsets)) + tile.start, found)
+        yield Reached(part, offsets, place - np.repeat(begins[:-1], np.diff(offsets)) + tile.stretch.start, found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,12 +99,13 @@ class Counter:
             return part, np.zeros(0, np.int64)
         owner, right, own = self.owner[part] - first, self.right[part], self.own[part]
         low, high = (edge[part] for edge in self.edges)
-        times = self.search.visits.times(self.queries[first:last])
+        scenes = self.search.gallery.scenes_of(tile.stretch)
+        times = self.search.visits.times(self.queries[first:last], scenes)
         row = self.local[first:last] - among.rows.start
         counts = np.diff(among.offsets)[row]
         place = ranges(among.offsets[row], counts)
         query, detections = np.repeat(np.arange(last - first), counts), among.detections[place]
-        weights = self._weights(times, query, detections)
+        weights = self._weights(times, scenes, query, detections)
         kept = weights != 0
         query, detections, weights = query[kept], detections[kept], weights[kept]
         values = among.values[place[kept]]
@@ -112,9 +113,9 @@ class Counter:
 
         order, above, close, begins, ends = _ranked(values, weights, offsets, owner, low, high)
         # Mostly a right detection has nothing near but itself.
-        inside = (own >= tile.start) & (own < tile.start + tile.values.shape[1])
+        inside = (own >= tile.stretch.start) & (own < tile.stretch.stop)
         itself = np.zeros(len(own), np.int64)
-        itself[inside] = self._weights(times, owner[inside], own[inside])
+        itself[inside] = self._weights(times, scenes, owner[inside], own[inside])
         total = above + itself
         doubtful = np.flatnonzero(close != itself)
         owner, right, begins, ends = owner[doubtful], right[doubtful], begins[doubtful], ends[doubtful]
@@ -132,9 +133,9 @@ class Counter:
         total[doubtful] = above[doubtful] + as_similar - beyond
         return part, total
 
-    def _weights(self, times: np.ndarray, queries: np.ndarray, detections: np.ndarray) -> np.ndarray:
-        """(n,) how often detections count for queries."""
-        weights = times[queries, self.search.gallery.scenes[detections]]
+    def _weights(self, times: np.ndarray, scenes: slice, queries: np.ndarray, detections: np.ndarray) -> np.ndarray:
+        """(n,) how often detections count for queries, from how often the scenes of a stretch are searched."""
+        weights = times[queries, self.search.gallery.scenes[detections] - scenes.start]
         return weights if self.only is None else weights * self.only[detections]
 
 

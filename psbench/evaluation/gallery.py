@@ -36,16 +36,21 @@ class GalleryDetections:
         """(N,) int32: the scene of each detection."""
         return np.repeat(np.arange(len(self.offsets) - 1, dtype=np.int32), np.diff(self.offsets))
 
+    def scenes_of(self, stretch: slice) -> slice:
+        """From which scene up to which a stretch of detections, at least one, goes."""
+        return slice(int(self.scenes[stretch.start]), int(self.scenes[stretch.stop - 1]) + 1)
+
     def of_scenes(self, chosen: np.ndarray, stretch: slice) -> np.ndarray:
         """(n,) the detections of some scenes, ascending, of those of a stretch.
 
         Args:
-            chosen: (S,) bool.
+            chosen: (s,) bool, for the scenes of the stretch.
             stretch: from which detection up to which.
         """
-        scenes = np.flatnonzero(chosen)
+        first = self.scenes_of(stretch).start
+        scenes = first + np.flatnonzero(chosen)
         if 4 * len(scenes) > len(chosen):
-            return stretch.start + np.flatnonzero(chosen[self.scenes[stretch]])
+            return stretch.start + np.flatnonzero(chosen[self.scenes[stretch] - first])
         found = ranges(self.offsets[scenes], self.offsets[scenes + 1] - self.offsets[scenes])
         return found[slice(*np.searchsorted(found, [stretch.start, stretch.stop]))]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -116,8 +115,7 @@ def evaluate_all(
     if faults := _fit_faults(predictions, protocols, rules, cbgm):
         raise InputError(faults)
     if cbgm is not None:
-        # All code that has it searches a scene once, also where its plain evaluation does not.
-        rules = dataclasses.replace(rules, repeats="once")
+        rules = rules.with_cbgm()
     if isinstance(predictions, PairwisePredictions):
         kept = predictions if keep is None else predictions.keep(keep)
         results = [_pairwise(kept, protocol, rules) for protocol in protocols]

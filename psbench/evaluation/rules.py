@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,7 @@ class Rules:
     Attributes:
         name: of the preset.
         source: the public code that has these rules.
+        datasets: those that it reads; empty for all.
         det_thresholds: of the search, where none is given: for galleries from lists (CUHK-SYSU), and by rule (PRW).
         detection_threshold: of the detection evaluation.
         repeats: a scene that a gallery lists twice is searched `once`, for the box of its first entry, or once for
@@ -37,6 +39,7 @@ class Rules:
 
     name: str = "default"
     source: str = "psbench"
+    datasets: tuple[str, ...] = ()
     det_thresholds: tuple[float, float] = (0.5, 0.5)
     detection_threshold: float = 0.01
     repeats: Literal["once", "each"] = "once"
@@ -53,17 +56,43 @@ class Rules:
         listed, by_rule = self.det_thresholds
         return by_rule if protocol.by_rule else listed
 
+    def with_cbgm(self) -> Rules:
+        """The same where CBGM revises similarities: all code that has it searches a scene once."""
+        return dataclasses.replace(self, repeats="once")
+
+    def differences(self, protocol: Protocol) -> list[str]:
+        """In words, what differs from psbench's own rules and can matter under a protocol."""
+        usual = Rules()
+        full_of_lists = protocol.rest != "none" and not protocol.by_rule
+        said = [
+            (
+                self.det_threshold(protocol) != usual.det_threshold(protocol),
+                f"detections from a score of {self.det_threshold(protocol)}",
+            ),
+            (self.repeats == "each" and not protocol.by_rule, "a scene listed twice is scored twice"),
+            (self.own_scene == "never" and not protocol.by_rule, "the query's own scene is never searched"),
+            (self.true_boxes == "annotation", "true boxes from the annotation, neither rounded nor clipped"),
+            (self.lists_again and full_of_lists, "the listed scenes are scored a second time, all wrong (a defect)"),
+            (self.query == "detection", "the query is the detection that overlaps its box most"),
+            (self.normalise, "embeddings scaled to length one"),
+            (self.cbgm == "mean", "CBGM takes the mean"),
+        ]
+        return [words for differs, words in said if differs]
+
+
+_BOTH = ("cuhk_sysu", "prw")
 
 PRESETS = {
     rules.name: rules
     for rules in (
         Rules(),
-        Rules(name="seqnet", source="serend1p1ty/SeqNet, and COAT", lists_again=True),
-        Rules(name="glcnet", source="ZhengPeng7/GLCNet", lists_again=True),
-        Rules(name="nae", source="dichen-cd/NAE4PS", repeats="each", first_person_unlabelled=True),
+        Rules(name="seqnet", source="serend1p1ty/SeqNet, and COAT", datasets=_BOTH, lists_again=True),
+        Rules(name="glcnet", source="ZhengPeng7/GLCNet", datasets=(*_BOTH, "movienet_cs"), lists_again=True),
+        Rules(name="nae", source="dichen-cd/NAE4PS", datasets=_BOTH, repeats="each", first_person_unlabelled=True),
         Rules(
             name="oim",
             source="ShuangLI59/person_search, and serend1p1ty/person_search",
+            datasets=("cuhk_sysu",),
             repeats="each",
             detection_threshold=0.5,
             first_person_unlabelled=True,
@@ -71,6 +100,7 @@ PRESETS = {
         Rules(
             name="pcnet",
             source="zhongyingji/PCNetPS",
+            datasets=_BOTH,
             repeats="each",
             own_scene="never",
             true_boxes="annotation",
@@ -78,6 +108,7 @@ PRESETS = {
         Rules(
             name="alignps",
             source="daodaofr/AlignPS",
+            datasets=_BOTH,
             det_thresholds=(0.2, 0.15),
             repeats="each",
             query="detection",
@@ -86,6 +117,7 @@ PRESETS = {
         Rules(
             name="pstr",
             source="JialeCao001/PSTR",
+            datasets=_BOTH,
             det_thresholds=(0.25, 0.3),
             repeats="each",
             query="detection",

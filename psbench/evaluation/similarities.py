@@ -23,11 +23,11 @@ class Tile:
     """The similarities of some queries to a stretch of the gallery.
 
     Attributes:
-        start: the first detection.
+        stretch: from which detection up to which.
         values: (b, n) float32, arrays of the backend, rounded as the matrix product rounds.
     """
 
-    start: int
+    stretch: slice
     values: Any
 
 
@@ -62,9 +62,10 @@ class Similarities:
         """The tiles of some queries, given by number, from the first detection to the last."""
         chosen = self._on_device[self.arrays.put(queries)]
         for start in range(0, len(self._rows), self.stretch):
-            yield Tile(start, self.arrays.product(chosen, self._load(start)))
+            stretch = slice(start, min(start + self.stretch, len(self._rows)))
+            yield Tile(stretch, self.arrays.product(chosen, self._load(stretch)))
             if self.num_tiles > 1:
-                rows = self._rows[start : start + self.stretch]
+                rows = self._rows[stretch]
                 hand_back(self._embeddings[rows.min() : rows.max() + 1])
 
     def tolerance(self, queries: np.ndarray) -> np.ndarray:
@@ -103,11 +104,11 @@ class Similarities:
         ]
         return 1.001 * max(squares, default=0.0) ** 0.5
 
-    def _load(self, start: int) -> Any:
+    def _load(self, stretch: slice) -> Any:
         """A stretch of the gallery; kept where it is the whole gallery."""
         if self._resident is not None:
             return self._resident
-        rows = self._rows[start : start + self.stretch]
+        rows = self._rows[stretch]
         together = (np.diff(rows) == 1).all()
         found = self._embeddings[rows[0] : rows[-1] + 1] if together else self._embeddings[rows]
         loaded = self.arrays.put(found)

@@ -22,41 +22,50 @@ class Visits:
     protocol: Protocol
     rules: Rules
 
-    def times(self, queries: np.ndarray) -> np.ndarray:
-        """(b, S) int16: how often each scene is searched for some queries."""
-        listed = self._listed(queries)
+    def times(self, queries: np.ndarray, scenes: slice | None = None) -> np.ndarray:
+        """(b, s) int16: how often each of a stretch of scenes, or each of all, is searched for some queries."""
+        scenes = scenes or slice(0, len(self.protocol.scenes))
+        listed = self._listed(queries, scenes)
         set_of, sets = self.protocol.rest_sets
         if not len(sets):
             return listed
-        rest = sets[set_of[queries]].astype(np.int16)
-        rest[np.arange(len(queries)), self.protocol.queries.scenes[queries]] = 0
+        rest = sets[set_of[queries], scenes].astype(np.int16)
+        self._leave_out_own(rest, queries, scenes)
         return rest + listed if self.lists_again else np.where(listed > 0, listed, rest)
 
-    def revised(self, queries: np.ndarray) -> np.ndarray:
-        """(b, S) int16: how often each scene is searched with the similarities that CBGM revised.
+    def revised(self, queries: np.ndarray, scenes: slice | None = None) -> np.ndarray:
+        """(b, s) int16: as `times`, of the searches with the similarities that CBGM revised.
 
         The released code that searches the lists a second time does so with the plain ones.
         """
-        return self._listed(queries) if self.lists_again else self.times(queries)
+        scenes = scenes or slice(0, len(self.protocol.scenes))
+        return self._listed(queries, scenes) if self.lists_again else self.times(queries, scenes)
 
     @property
     def lists_again(self) -> bool:
         """Whether listed scenes are searched a second time, see `Rules`."""
         return self.rules.lists_again and not self.protocol.by_rule
 
-    def _listed(self, queries: np.ndarray) -> np.ndarray:
+    def _listed(self, queries: np.ndarray, scenes: slice) -> np.ndarray:
         protocol = self.protocol
         counts = protocol.listed_offsets[queries + 1] - protocol.listed_offsets[queries]
         scene = protocol.listed_scenes[ranges(protocol.listed_offsets[queries], counts)]
         query = np.repeat(np.arange(len(queries)), counts)
-        times = np.zeros((len(queries), len(protocol.scenes)), np.int16)
+        inside = (scene >= scenes.start) & (scene < scenes.stop)
+        query, scene = query[inside], scene[inside] - scenes.start
+        times = np.zeros((len(queries), scenes.stop - scenes.start), np.int16)
         if self.rules.repeats == "each":
             np.add.at(times, (query, scene), 1)
         else:
             times[query, scene] = 1
         if self.rules.own_scene == "never":
-            times[np.arange(len(queries)), protocol.queries.scenes[queries]] = 0
+            self._leave_out_own(times, queries, scenes)
         return times
+
+    def _leave_out_own(self, times: np.ndarray, queries: np.ndarray, scenes: slice) -> None:
+        own = self.protocol.queries.scenes[queries]
+        inside = np.flatnonzero((own >= scenes.start) & (own < scenes.stop))
+        times[inside, own[inside] - scenes.start] = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,10 +112,9 @@ def _annotated(protocol: Protocol, rules: Rules) -> Targets:
     known, first = np.unique(of_scene * scenes.num_identities + people[labelled], return_index=True)
     wanted = scene * scenes.num_identities + protocol.queries.person_ids[query]
     place = np.minimum(np.searchsorted(known, wanted), max(len(known) - 1, 0))
-    there = known[place] == wanted if len(known) else np.zeros(len(wanted), bool)
-    return Targets(
-        query[there],
-        scene[there],
-        scenes.annotated_boxes[labelled[first[place[there]]]],
-        np.bincount(query[there], minlength=len(protocol.queries)),
-    )
+    there = np.flatnonzero(known[place] == wanted) if len(known) else np.zeros(0, np.int64)
+    matches = np.bincount(query[there], minlength=len(protocol.queries))
+    if rules.repeats == "once":
+        entries = query[there] * len(scenes) + scene[there]
+        there = there[np.sort(np.unique(entries, return_index=True)[1])]
+    return Targets(query[there], scene[there], scenes.annotated_boxes[labelled[first[place[there]]]], matches)

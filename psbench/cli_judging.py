@@ -1,0 +1,186 @@
+"""The commands that judge: `psbench evaluate` and `psbench compare`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options
+
+if TYPE_CHECKING:
+    from psbench import CBGM, Evaluation, PairwisePredictions, Predictions
+
+Data = Annotated[str, typer.Option("--data", help="A name from `psbench-data list`.")]
+Root = Annotated[Path, typer.Option("--root", help="The dataset's top folder.", show_default=False)]
+Folder = Annotated[Path, typer.Argument(help="A predictions folder.", show_default=False)]
+_Protocols = Annotated[list[str], typer.Option("--protocol", help="One protocol, or several; all by default.")]
+_Threshold = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Leave out detections below this score. 0.5, or the preset's, if not given."),
+]
+_Cbgm = Annotated[str | None, typer.Option(metavar="K1,K2", help="Match the people around, e.g. 10,3.")]
+_Preset = Annotated[str, typer.Option(help="Whose rules: default, seqnet, glcnet, nae, oim, pcnet, alignps or pstr.")]
+_Keep = Annotated[
+    int | None, typer.Option(min=1, help="Of pairwise predictions: keep so many proposals a query, over its gallery.")
+]
+_Device = Annotated[str | None, typer.Option(help="Compute similarities with torch there, e.g. cuda.")]
+_Json = Annotated[Path | None, typer.Option("--json", help="Also write the full numbers to this file.")]
+
+
+@complain_on_input_error
+def evaluate(
+    predictions: Folder,
+    root: Root,
+    data: Data = "cuhk_sysu",
+    option: DatasetOptions = None,
+    protocols: _Protocols = [],  # noqa: B006
+    preset: _Preset = "default",
+    audit: Annotated[bool, typer.Option("--audit", help="Compare the rules of all published evaluators.")] = False,
+    det_threshold: _Threshold = None,
+    cbgm: _Cbgm = None,
+    keep: _Keep = None,
+    device: _Device = None,
+    by: Annotated[
+        list[str], typer.Option("--by", help="Break mAP down by a column: camera_id, box_height, matches, ...")
+    ] = [],  # noqa: B006
+    errors: Annotated[bool, typer.Option("--errors", help="Say what the lost average precision is lost to.")] = False,
+    json_output: _Json = None,
+    per_query: Annotated[Path | None, typer.Option(help="Also write a Parquet file with one row a query.")] = None,
+) -> None:
+    """Score predictions: mAP and top-k under each protocol, with intervals, and detection.
+
+    Example: psbench evaluate predictions/seqnet --data cuhk_sysu --root /data/CUHK-SYSU --protocol gallery-100
+    """
+    from psbench import audit as audit_all
+    from psbench import evaluate_all
+    from psbench.reporting.text import audit_text, breakdown_text, errors_text, evaluations_text
+    from psbench_data import load
+
+    dataset = load(data, root=root, **parsed_options(option))
+    loaded = load_predictions(predictions)
+    chosen = [dataset.protocol(name) for name in protocols or dataset.protocols]
+    options: dict[str, Any] = {"det_threshold": det_threshold, "cbgm": cbgm_of(cbgm), "device": device}
+    evaluations = evaluate_all(loaded, chosen, preset=preset, keep=keep, progress=True, **options)
+    typer.echo(f"{dataset.name}: {dataset.origin}\n")
+    typer.echo(evaluations_text(evaluations))
+    for evaluation in evaluations:
+        for column in by:
+            typer.echo(f"\n{evaluation.protocol}\n{breakdown_text(evaluation.breakdown(column), column)}")
+    analyses = []
+    if errors:
+        from psbench import error_analysis
+
+        analyses = [error_analysis(loaded, p, preset=preset, progress=True, **options) for p in chosen]
+        typer.echo(f"\n{errors_text(analyses)}")
+    table = None
+    if audit:
+        table = audit_all(loaded, chosen, keep=keep, progress=True, **options)
+        typer.echo(f"\n{audit_text(table)}")
+    if json_output:
+        written: dict[str, Any] = {"evaluations": [json.loads(e.to_json()) for e in evaluations]}
+        if errors:
+            written["errors"] = [json.loads(analysis.to_json()) for analysis in analyses]
+        if table is not None:
+            written["audit"] = json.loads(table.to_json(orient="records", double_precision=15))
+        _write_json(json_output, written)
+    if per_query:
+        _write_queries(per_query, evaluations)
+
+
+@complain_on_input_error
+def compare(
+    a: Folder,
+    b: Folder,
+    root: Root,
+    data: Data = "cuhk_sysu",
+    option: DatasetOptions = None,
+    protocols: _Protocols = [],  # noqa: B006
+    metric: Annotated[str, typer.Option(help="map, or top1, top5 ...")] = "map",
+    preset: _Preset = "default",
+    det_threshold: _Threshold = None,
+    cbgm: _Cbgm = None,
+    keep: _Keep = None,
+    device: _Device = None,
+    queries: Annotated[int, typer.Option(min=0, help="How many of the largest losses and gains to list.")] = 5,
+    json_output: _Json = None,
+    per_query: Annotated[Path | None, typer.Option(help="Also write a Parquet file with one row a query.")] = None,
+) -> None:
+    """Say whether predictions B are better than predictions A: difference, interval, p-value, and on which queries.
+
+    Example: psbench compare predictions/oim predictions/seqnet --data prw --root /data/PRW --protocol regular
+    """
+    import pandas as pd
+
+    from psbench import compare as compare_evaluations
+    from psbench import evaluate_all
+    from psbench.reporting.text import comparison_text, differences_text
+    from psbench_data import load
+    from psbench_data.atomic import new_file
+
+    dataset = load(data, root=root, **parsed_options(option))
+    chosen = [dataset.protocol(name) for name in protocols or dataset.protocols]
+    options: dict[str, Any] = {"det_threshold": det_threshold, "cbgm": cbgm_of(cbgm), "device": device}
+    pairs = zip(
+        *(
+            evaluate_all(load_predictions(folder), chosen, preset=preset, keep=keep, progress=True, **options)
+            for folder in (a, b)
+        ),
+        strict=True,
+    )
+    comparisons = [compare_evaluations(one, other, metric=metric) for one, other in pairs]
+    typer.echo(f"{dataset.name}: {dataset.origin}")
+    for comparison in comparisons:
+        typer.echo(f"\n{comparison_text(comparison, str(a), str(b))}")
+        if queries:
+            typer.echo(differences_text(comparison, queries))
+    if json_output:
+        _write_json(json_output, {"comparisons": [json.loads(c.to_json()) for c in comparisons]})
+    if per_query:
+        with new_file(per_query) as partial:
+            frames = [c.per_query.assign(protocol=c.protocol) for c in comparisons]
+            pd.concat(frames, ignore_index=True).to_parquet(partial, index=False)
+
+
+def load_predictions(folder: Path) -> Predictions | PairwisePredictions:
+    """Predictions of either kind.
+
+    Raises:
+        InputError: listing everything that is wrong with the folder.
+    """
+    from psbench import PairwisePredictions, Predictions
+    from psbench.shards import read_kind
+
+    return PairwisePredictions.load(folder) if read_kind(folder) == "pairwise" else Predictions.load(folder)
+
+
+def cbgm_of(text: str | None) -> CBGM | None:
+    """What `--cbgm K1,K2` says."""
+    from psbench import CBGM, InputError
+
+    if text is None:
+        return None
+    numbers = text.split(",")
+    if len(numbers) != 2 or not all(number.strip().isdecimal() for number in numbers):
+        raise InputError(f"--cbgm {text}: expected K1,K2, for example 10,3.")
+    return CBGM(*map(int, numbers))
+
+
+def _write_json(path: Path, written: dict[str, Any]) -> None:
+    from psbench_data.atomic import new_file
+
+    with new_file(path) as partial:
+        partial.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+
+
+def _write_queries(path: Path, evaluations: Sequence[Evaluation]) -> None:
+    import pandas as pd
+
+    from psbench_data.atomic import new_file
+
+    with new_file(path) as partial:
+        frames = [e.per_query.assign(protocol=e.protocol, query=range(len(e.per_query))) for e in evaluations]
+        pd.concat(frames, ignore_index=True).to_parquet(partial, index=False)
