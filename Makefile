@@ -1,13 +1,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-slow bench lint clean
+.PHONY: help demo test test-slow bench bench-gpu clean
 
 help:
 	@echo "make demo       install into .venv, then the whole path on drawn people (demo/)"
 	@echo "make test       install what tests need, then every check that CI runs"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make bench      benchmarks"
+	@echo "make bench-gpu  the same on a CUDA device: checks and times"
 	@echo "make clean      remove .venv and demo/"
 
 # pip resolves torch and torchvision together and unpinned, so that they are a released pair; doctor proves it.
@@ -37,6 +38,9 @@ test-slow: .venv/.installed-test
 
 bench: .venv/.installed-test
 	$(BIN)/python -m pytest -m bench
+
+bench-gpu: .venv/.installed-test
+	$(BIN)/python -m tests.benchmarks.gpu
 
 clean:
 	rm -rf .venv demo

@@ -141,7 +141,7 @@ class PairwisePredictions:
         """(P,) int64: boxes of each pair."""
         return np.diff(self.offsets)
 
-    def keep(self, n: int) -> PairwisePredictions:
+    def keep(self, n: int, *, among: np.ndarray | None = None) -> PairwisePredictions:
         """For every query the n best proposals of its whole gallery, not n of each scene; the others are gone.
 
         The best are those with the highest proposal_similarities, or similarities if there are none; between equals
@@ -150,6 +150,7 @@ class PairwisePredictions:
 
         Args:
             n: at least 1; a query with fewer proposals keeps all of them.
+            among: (P,) bool, the pairs that make up the galleries; all if None. Proposals of others come last.
 
         Raises:
             InputError: n is less than 1.
@@ -157,6 +158,8 @@ class PairwisePredictions:
         if not isinstance(n, int | np.integer) or n < 1:
             raise InputError(f"PairwisePredictions.keep({n!r}): expected a whole number of proposals, at least 1.")
         values = self.similarities if self.proposal_similarities is None else self.proposal_similarities
+        if among is not None:
+            values = np.where(np.repeat(among, self.counts), values, -np.inf)
         starts = self.offsets[self.query_offsets]
         kept = [start + _best(values[start:stop], int(n)) for start, stop in pairwise(starts)]
         rows = np.concatenate([np.zeros(0, np.int64), *kept])

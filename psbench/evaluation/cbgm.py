@@ -68,6 +68,11 @@ class Revisions:
         place = self._places(queries, detections)
         return np.where(place >= 0, self.after[place], similarities) if len(self.after) else similarities
 
+    def plain(self, queries: np.ndarray, detections: np.ndarray, similarities: np.ndarray) -> np.ndarray:
+        """(n,) the similarities of pairs, those that were changed as they were before."""
+        place = self._places(queries, detections)
+        return np.where(place >= 0, self.before[place], similarities) if len(self.before) else similarities
+
     def changed(self, queries: np.ndarray, detections: np.ndarray) -> np.ndarray:
         """(n,) bool: the pairs that were changed."""
         return self._places(queries, detections) >= 0
@@ -161,6 +166,9 @@ def revise(
         weights = np.einsum("id,jd->ij", company.astype(np.float64), similarities.embeddings(people).astype(np.float64))
         ends = np.cumsum(counts[scenes])
         for start, end in zip(ends - counts[scenes], ends, strict=True):
+            if end - start == 1:
+                # Alone, a person is matched with the query only where the query is the most similar.
+                continue
             of_scene = weights[:, start:end]
             a, b = linear_sum_assignment(of_scene, maximize=True)
             # With fewer people in the scene than in the company, the query itself can go without a match; matched

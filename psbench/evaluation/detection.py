@@ -47,7 +47,8 @@ def evaluate_detection(
     """Recall and AP as SeqNet's evaluator defines them.
 
     A person is found by the detection that overlaps it most, if its IoU is at least 0.5 and it overlaps no other
-    person more. There is no assignment by score: a second detection of a person is wrong, however high its score.
+    person more; of equal overlaps the first one given counts. There is no assignment by score: a second detection of a
+    person is wrong, however high its score.
 
     Args:
         predictions: of all of `scenes`.

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from psbench.blocks import row_blocks
 from psbench.evaluation.adapting import adapted
 from psbench.evaluation.arrays import arrays_on
 from psbench.evaluation.cbgm import CBGM
 from psbench.evaluation.detection import DetectionEvaluation, detection_of
 from psbench.evaluation.evaluation import Evaluation, box_table, query_table
 from psbench.evaluation.gallery import arrange, query_rows, scene_faults
-from psbench.evaluation.pairs import pairwise_faults, pairwise_ranks
+from psbench.evaluation.pairs import in_galleries, pairwise_faults, pairwise_ranks
 from psbench.evaluation.ranks import Ranks, rank
 from psbench.evaluation.rules import Rules, rules_of
 from psbench.evaluation.search import Search
@@ -117,8 +118,7 @@ def evaluate_all(
     if cbgm is not None:
         rules = rules.with_cbgm()
     if isinstance(predictions, PairwisePredictions):
-        kept = predictions if keep is None else predictions.keep(keep)
-        results = [_pairwise(kept, protocol, rules) for protocol in protocols]
+        results = [_pairwise(predictions, protocol, rules, keep) for protocol in protocols]
         thresholds: list[float | None] = [None] * len(protocols)
     else:
         thresholds = [rules.det_threshold(p) if det_threshold is None else det_threshold for p in protocols]
@@ -152,6 +152,18 @@ def evaluate_all(
         )
         for protocol, threshold, (targets, counted, ranks) in zip(protocols, thresholds, results, strict=True)
     ]
+
+
+def _comparable(predictions: Predictions) -> bool:
+    """Whether no similarity is beyond float32."""
+    lengths = [
+        max(
+            (float(np.einsum("nd,nd->n", b, b, dtype=np.float64).max(initial=0)) for _, b in row_blocks(a, 2**16)),
+            default=0.0,
+        )
+        for a in (predictions.query_embeddings, predictions.embeddings)
+    ]
+    return lengths[0] * lengths[1] < 2.0**252
 
 
 _Result = tuple[Targets, np.ndarray, Ranks]
@@ -202,7 +214,9 @@ def _searched(
     return results
 
 
-def _pairwise(predictions: PairwisePredictions, protocol: Protocol, rules: Rules) -> _Result:
+def _pairwise(predictions: PairwisePredictions, protocol: Protocol, rules: Rules, keep: int | None) -> _Result:
+    if keep is not None:
+        predictions = predictions.keep(keep, among=in_galleries(predictions, protocol, rules))
     targets = targets_of(protocol, rules)
     return targets, targets.matches > 0, pairwise_ranks(predictions, protocol, rules, targets)
 
@@ -267,6 +281,10 @@ def _fit_faults(
         return list(dict.fromkeys(f for protocol in protocols for f in pairwise_faults(predictions, protocol, rules)))
     needed = functools.reduce(np.union1d, [protocol.needed for protocol in protocols])
     faults = []
+    if not _comparable(predictions):
+        faults.append(
+            "predictions: embeddings are so long that similarities of query and detection exceed float32. Scale them."
+        )
     dims = predictions.query_embeddings.shape[1], predictions.embeddings.shape[1]
     if dims[0] != dims[1]:
         faults.append(

@@ -77,4 +77,22 @@ def pairwise_ranks(predictions: PairwisePredictions, protocol: Protocol, rules: 
     items = np.repeat(owner, counts), similarity[box], np.repeat(often, counts)
     at_least = weight_from(items, probes)
     right_at_least = weight_from((*probes, np.ones(len(target), np.int64)), probes)
-    return Ranks(target, right, similarity[right], at_least, right_at_least, np.zeros_like(at_least))
+    twice = np.zeros(len(target), np.int64)
+    if visits.lists_again:
+        asked = targets.queries[target]
+        twice += [
+            int((visits.times(asked[[i]]) - visits.revised(asked[[i]]))[0, targets.scenes[t]])
+            for i, t in enumerate(target)
+        ]
+    again_at_least = weight_from((*probes, twice), probes)
+    return Ranks(target, right, similarity[right], at_least, right_at_least, again_at_least)
+
+
+def in_galleries(predictions: PairwisePredictions, protocol: Protocol, rules: Rules) -> np.ndarray:
+    """(P,) bool: the pairs whose scene is in the gallery of their query."""
+    visits, inside = Visits(protocol, rules), np.zeros(len(predictions.pair_scenes), bool)
+    scene_of = np.array([protocol.scenes.positions[name] for name in predictions.scene_names], np.int64)
+    for query, row in enumerate(query_rows(predictions, protocol)):
+        pairs = slice(predictions.query_offsets[row], predictions.query_offsets[row + 1])
+        inside[pairs] = visits.times(np.array([query]))[0, scene_of[predictions.pair_scenes[pairs]]] > 0
+    return inside

@@ -152,7 +152,8 @@ class _Part:
             at_least = at_least + weight_from((group, revised.after[kept], times), probes)
             at_least = at_least - weight_from((group, revised.before[kept], times), probes)
         right = weight_from((*probes, np.ones(len(at_least), np.int64)), probes)
-        again = weight_from((*probes, self._again()), probes)
+        plain = revised.plain(counter.owner, self._detection, counter.right)
+        again = weight_from((counter.owner, plain, self._again()), probes)
         return Ranks(self._target, self._detection, counter.right, at_least, right, again)
 
     def _again(self) -> np.ndarray:

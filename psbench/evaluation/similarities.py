@@ -53,7 +53,7 @@ class Similarities:
         self._embeddings, self._rows, self.arrays = embeddings, rows, arrays
         dim = queries.shape[1]
         self.stretch = max(1, min(len(rows), memory // (4 * max(dim, min(_QUERIES_AT_ONCE, len(queries))))))
-        self.block = max(1, memory // (4 * self.stretch))
+        self.block = max(1, min(memory // (4 * self.stretch), _QUERIES_AT_ONCE))
         self._norms = np.sqrt(np.einsum("nd,nd->n", queries, queries, dtype=np.float64))
         self._on_device = arrays.put(queries)
         self._resident: Any = None
@@ -71,10 +71,11 @@ class Similarities:
     def tolerance(self, queries: np.ndarray) -> np.ndarray:
         """(b,) float64: how far the similarities of tiles may lie from the exact ones, for queries given by number.
 
-        Rounding errors of a sum of D products add up like a random walk: to less than sqrt(D) units in the last place
-        of the lengths' product in all but freak cases, and twice that is allowed.
+        The bound for a sum of D products in whatever order (Higham, Accuracy and Stability of Numerical Algorithms,
+        2002, section 3.1), and room for products so small that they are lost.
         """
-        return float(np.sqrt(self._on_device.shape[1])) * 2.0**-23 * self._longest * self._norms[queries]
+        dim = self._on_device.shape[1]
+        return dim * (2.0**-24 * self._longest * self._norms[queries] + 2.0**-125)
 
     @property
     def num_tiles(self) -> int:
@@ -99,7 +100,7 @@ class Similarities:
     def _longest(self) -> float:
         """The length of the gallery's longest embedding, or a little more."""
         squares = [
-            float(np.einsum("nd,nd->n", block, block).max(initial=0))
+            float(np.einsum("nd,nd->n", block, block, dtype=np.float64).max(initial=0))
             for _, block in row_blocks(self._embeddings, _ROWS_AT_ONCE)
         ]
         return 1.001 * max(squares, default=0.0) ** 0.5

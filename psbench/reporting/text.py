@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def evaluations_text(evaluations: Sequence[Evaluation]) -> str:
     """One line a protocol, in percent, mAP and top-1 with their 95 % intervals."""
-    lines = [f"{'protocol':<14}{'queries':>8}{'mAP':>8}{'':15}" + f"{'top-1':>8}{'':15}{'top-5':>8}{'top-10':>8}"]
+    lines = [f"{'protocol':<14}{'queries':>8}{'mAP':>8}{'':17}" + f"{'top-1':>8}{'':17}{'top-5':>8}{'top-10':>8}"]
     for e in evaluations:
         cells = [f"{100 * e.map:>8.2f}", _interval(*e.confidence_interval("map"))]
         cells += [f"{100 * e.top(1):>8.2f}", _interval(*e.confidence_interval("top1"))]
@@ -75,7 +75,7 @@ def comparison_text(comparison: Comparison, a: str, b: str) -> str:
 def breakdown_text(table: pd.DataFrame, by: str) -> str:
     """One line a group."""
     width = max([len(by), *(len(str(group)) for group in table["group"])]) + 2
-    lines = [f"{by:<{width}}{'queries':>8}{'mAP':>8}{'':15}{'top-1':>8}"]
+    lines = [f"{by:<{width}}{'queries':>8}{'mAP':>8}{'':17}{'top-1':>8}"]
     for row in table.itertuples():
         interval = _interval(row.map_low, row.map_high)
         lines.append(f"{row.group!s:<{width}}{row.queries:>8,}{100 * row.map:>8.2f}{interval}{100 * row.top1:>8.2f}")
@@ -90,10 +90,10 @@ def differences_text(comparison: Comparison, queries: int) -> str:
     lines = []
     for title, rows in (("largest losses", losses), ("largest gains", gains)):
         if len(rows):
-            lines.append(f"  {title}: {'A':>8}{'B':>8}{'B - A':>9}")
+            lines.append(f"  {title:<14}{'A':>8}{'B':>8}{'B - A':>9}")
         for row in rows.itertuples():
             numbers = f"{100 * row.a:>8.1f}{100 * row.b:>8.1f}{100 * row.difference:>+9.1f}"
-            lines.append(f"  {'':{len(title)}}  {numbers}   query {row.query}, {row.scene}")
+            lines.append(f"  {'':14}{numbers}   query {row.query}, {row.scene}")
     return "\n".join(lines)
 
 
@@ -109,6 +109,6 @@ def errors_text(analyses: Sequence[ErrorAnalysis]) -> str:
 
 def _interval(low: float, high: float, *, signed: bool = False) -> str:
     if low != low:
-        return f"{'':15}"
+        return f"{'':17}"
     sign = "+" if signed else ""
-    return f"{f'[{100 * low:{sign}.2f}, {100 * high:{sign}.2f}]':>15}"
+    return f"{f' [{100 * low:{sign}.2f}, {100 * high:{sign}.2f}]':>17}"

@@ -1,18 +1,15 @@
-"""The evaluator, against the original evaluators' figures, a plain oracle, and what must hold for any input."""
+"""`evaluate` on the golden tree: what it returns, and what it refuses."""
 
 import dataclasses
 import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import psbench
 from psbench import CBGM, InputError, Predictions
 from psbench.evaluation.baselines import with_random_embeddings
 from psbench_data import PersonSearchDataset
-from tests.judging import oracle
 
 Arrays = dict[str, np.ndarray]
 EXACT = 1e-9
@@ -51,7 +48,16 @@ def test_context_matching_without_context_says_what_is_missing(
 
 def test_drawn_data_marks_every_evaluation(world: PersonSearchDataset) -> None:
     """Also of predictions that were made elsewhere and say nothing of where."""
-    result = psbench.evaluate(_random_predictions(world, 0, 4, 4), world.protocol("gallery-50"))
+    test, protocol = world.split("test"), world.protocol("gallery-50")
+    nothing = Predictions.from_arrays(
+        test.names,
+        counts=[0] * len(test),
+        boxes=np.zeros((0, 4)),
+        scores=[],
+        embeddings=np.zeros((0, 8)),
+        query_embeddings=np.ones((len(protocol.queries), 8)),
+    )
+    result = psbench.evaluate(nothing, protocol)
     assert result.synthetic
     assert json.loads(result.to_json())["synthetic"] is True
 
@@ -62,74 +68,6 @@ def test_evaluation_carries_the_detection(
     expected = golden_expected["detection"]["thresh=0.01,labeled_only=False"]
     detection = psbench.evaluate(golden_predictions, golden.protocol("gallery-50")).detection
     assert (detection.recall, detection.ap) == pytest.approx((expected["recall"], expected["ap"]), abs=EXACT)
-
-
-def _random_predictions(world: PersonSearchDataset, seed: int, dim: int, levels: int) -> Predictions:
-    """Detections near and far from the people, with coarse scores and similarities, so that ties are common."""
-    rng = np.random.default_rng(seed)
-    test = world.split("test")
-    boxes, counts = [], []
-    for scene in test:
-        near = np.repeat(scene.boxes, rng.integers(0, 3, len(scene.boxes)), axis=0)
-        near = near + rng.integers(-6, 7, near.shape)
-        far = rng.uniform(0, 100, (rng.integers(0, 3), 4))
-        found = np.concatenate([near, far])
-        boxes.append(
-            np.concatenate([np.minimum(found[:, :2], found[:, 2:]), np.maximum(found[:, :2], found[:, 2:])], axis=1)
-        )
-        counts.append(len(found))
-    n, q = sum(counts), len(world.protocol("gallery-50").queries)
-    return Predictions.from_arrays(
-        test.names,
-        counts=counts,
-        boxes=np.concatenate(boxes),
-        scores=rng.integers(0, 5, n) / 4,
-        embeddings=rng.integers(-levels, levels + 1, (n, dim)),
-        query_embeddings=rng.integers(-levels, levels + 1, (q, dim)),
-    )
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    seed=st.integers(0, 2**31),
-    dim=st.sampled_from([1, 2, 16]),
-    levels=st.sampled_from([0, 1, 8]),
-    det_threshold=st.sampled_from([0.0, 0.25, 0.5, 1.0]),
-)
-def test_search_equals_a_plain_loop(
-    world: PersonSearchDataset, seed: int, dim: int, levels: int, det_threshold: float
-) -> None:
-    predictions = _random_predictions(world, seed, dim, levels)
-    protocol = world.protocol("gallery-50")
-    result = psbench.evaluate(predictions, protocol, det_threshold=det_threshold)
-    expected = oracle.search(predictions, protocol, det_threshold)
-    assert result.per_query["ap"].to_numpy() == pytest.approx([ap for ap, _ in expected], abs=EXACT)
-    assert result.per_query["rank"].fillna(np.inf).tolist() == [rank for _, rank in expected]
-
-
-def _reordered(p: Predictions, rng: np.random.Generator) -> Predictions:
-    scenes = rng.permutation(len(p.scene_names))
-    rows = [rng.permutation(np.arange(p.offsets[s], p.offsets[s + 1])) for s in scenes]
-    order = np.concatenate(rows)
-    return Predictions.from_arrays(
-        [p.scene_names[s] for s in scenes],
-        counts=[len(r) for r in rows],
-        boxes=p.boxes[order],
-        scores=p.scores[order],
-        embeddings=p.embeddings[order],
-        query_embeddings=p.query_embeddings,
-    )
-
-
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 2**31), levels=st.sampled_from([0, 1, 4]))
-def test_order_of_scenes_and_detections_changes_nothing(world: PersonSearchDataset, seed: int, levels: int) -> None:
-    predictions = _random_predictions(world, seed, 4, levels)
-    protocol = world.protocol("gallery-50")
-    one = psbench.evaluate(predictions, protocol).per_query
-    other = psbench.evaluate(_reordered(predictions, np.random.default_rng(seed)), protocol).per_query
-    assert one["ap"].to_numpy() == pytest.approx(other["ap"].to_numpy(), abs=EXACT)
-    assert one["rank"].fillna(0).tolist() == other["rank"].fillna(0).tolist()
 
 
 def test_queries_are_found_by_scene_and_box_in_any_order(
@@ -144,26 +82,6 @@ def test_queries_are_found_by_scene_and_box_in_any_order(
         query_boxes=golden_arrays["query_boxes"][order],
     )
     assert psbench.evaluate(keyed, protocol).map == psbench.evaluate(golden_predictions, protocol).map
-
-
-def test_constant_embeddings_earn_no_rank(world: PersonSearchDataset) -> None:
-    """With everything equally similar, a right detection must not come first by luck of the order."""
-    predictions = _random_predictions(world, 0, 4, 0)
-    assert psbench.evaluate(predictions, world.protocol("gallery-50"), det_threshold=0).top(1) == 0
-
-
-def test_no_detections_score_zero(golden: PersonSearchDataset) -> None:
-    names = golden.split("test").names
-    nothing = Predictions.from_arrays(
-        names,
-        counts=[0] * len(names),
-        boxes=np.zeros((0, 4)),
-        scores=[],
-        embeddings=np.zeros((0, 8)),
-        query_embeddings=np.ones((16, 8)),
-    )
-    result = psbench.evaluate(nothing, golden.protocol("gallery-50"))
-    assert (result.map, result.top(10), result.detection.recall, result.detection.ap) == (0, 0, 0, 0)
 
 
 def test_random_embeddings_keep_the_detections(golden: PersonSearchDataset, golden_predictions: Predictions) -> None:
@@ -181,12 +99,73 @@ def test_json_has_numbers_at_full_precision(golden: PersonSearchDataset, golden_
     assert written["detection"]["recall"] == result.detection.recall
 
 
-def test_what_does_not_fit_is_refused_with_everything_listed(
-    golden: PersonSearchDataset, world: PersonSearchDataset, golden_predictions: Predictions
+def test_what_does_not_fit_the_protocol_is_refused_with_everything_listed(
+    golden: PersonSearchDataset, golden_predictions: Predictions
+) -> None:
+    protocol = golden.protocol("gallery-100")
+    missing = protocol.scenes.names[int(protocol.needed[0])]
+    known = golden_predictions.scene_names
+    wrong = dataclasses.replace(
+        golden_predictions,
+        scene_names=["nobody.jpg" if name == missing else name for name in known],
+        query_embeddings=golden_predictions.query_embeddings[1:, :-1],
+        query_scenes=protocol.queries.scene_names[1:],
+        query_boxes=protocol.queries.boxes[1:],
+        context=None,
+    )
+    with pytest.raises(InputError) as error:
+        psbench.evaluate(wrong, protocol, cbgm=CBGM())
+    says = [
+        ["query embeddings have 31 dimensions, those of detections 32", "Take both from the same model"],
+        [f"query 0 of gallery-100 (scene {protocol.queries[0].scene!r}", "Predict every query"],
+        ["CBGM needs the detections of the queries' scenes", "psbench predict --context"],
+        ["scene 'nobody.jpg' is not a test scene of this dataset", "Predict on the dataset that is evaluated"],
+        [f"scene {missing!r} is missing", "one without detections has count 0"],
+    ]
+    assert len(error.value.faults) == len(says)
+    for fault, words in zip(error.value.faults, says, strict=True):
+        assert all(word in fault for word in words), fault
+
+
+def test_faults_of_several_protocols_are_listed_once(
+    golden: PersonSearchDataset, golden_predictions: Predictions
+) -> None:
+    protocols = [golden.protocol(name) for name in ("gallery-50", "gallery-100")]
+    fewer = dataclasses.replace(golden_predictions, query_embeddings=golden_predictions.query_embeddings[1:])
+    with pytest.raises(InputError) as error:
+        psbench.evaluate_all(fewer, protocols)
+    assert [fault.partition(": ")[2].partition(". ")[0] for fault in error.value.faults] == [
+        "15 query embeddings for 16 queries of gallery-50",
+        "15 query embeddings for 16 queries of gallery-100",
+    ]
+
+
+def test_arguments_out_of_range_are_refused_together(
+    golden: PersonSearchDataset, golden_predictions: Predictions
 ) -> None:
     with pytest.raises(InputError) as error:
-        psbench.evaluate(golden_predictions, world.protocol("gallery-50"))
-    assert "16 query embeddings for 8 queries" in str(error.value)
+        psbench.evaluate_all(golden_predictions, [], det_threshold=2, keep=0, memory=1000)
+    assert len(error.value.faults) == 5
+    for words in (
+        "no protocol was given",
+        "det_threshold is 2",
+        "keep: it chooses",
+        "keep is 0",
+        "memory is 1000 bytes",
+    ):
+        assert words in str(error.value)
+
+
+def test_protocols_of_different_datasets_are_refused(
+    golden: PersonSearchDataset, world: PersonSearchDataset, golden_predictions: Predictions
+) -> None:
+    with pytest.raises(InputError, match="Evaluate one dataset at a time"):
+        psbench.evaluate_all(golden_predictions, [golden.protocol("gallery-50"), world.protocol("gallery-50")])
+
+
+def test_scenes_that_are_unknown_or_missing_are_refused_by_the_detection_evaluation(
+    golden: PersonSearchDataset, golden_predictions: Predictions
+) -> None:
     some = Predictions.from_arrays(
         ["nobody.jpg", *golden.split("test").names[:50]],
         counts=[0] * 51,

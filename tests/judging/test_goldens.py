@@ -9,12 +9,12 @@ import pytest
 import psbench
 import psbench_data
 from psbench import CBGM, Evaluation, Predictions
-from psbench.evaluation.evaluation import TOP
 from psbench_data import Scenes
 from tests.conftest import EVALUATION
 from tests.judging import oracle
 
 EXACT = 1e-9
+TOP = (1, 5, 10)
 EXPECTED = json.loads((EVALUATION / "expected.json").read_text())
 DATASETS = ("cuhk_sysu", "prw", "lsps", "movienet_cs")
 PRESETS_OF = {
