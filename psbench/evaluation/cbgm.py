@@ -162,18 +162,21 @@ def revise(
         people = ranges(gallery.offsets[scenes], counts[scenes])
         first = context.offsets[row]
         company = context.embeddings[first : min(first + search.cbgm.k2, context.offsets[row + 1])]
+        # Detected anew, a query can have got an embedding of its own in its company.
+        same = bool((company[0] == similarities.queries[row]).all())
         # Each weight from its two vectors alone, so that equal people stay equal.
         weights = np.einsum("id,jd->ij", company.astype(np.float64), similarities.embeddings(people).astype(np.float64))
         ends = np.cumsum(counts[scenes])
         for start, end in zip(ends - counts[scenes], ends, strict=True):
-            if end - start == 1:
+            if end - start == 1 and same:
                 # Alone, a person is matched with the query only where the query is the most similar.
                 continue
             of_scene = weights[:, start:end]
             a, b = linear_sum_assignment(of_scene, maximize=True)
             # With fewer people in the scene than in the company, the query itself can go without a match; matched
             # with the largest weight itself, it keeps its similarity.
-            if a[0] == 0 and (value := of_scene[a, b].max()) != of_scene[0, b[0]]:
+            value = of_scene[a, b].max()
+            if a[0] == 0 and not (same and value == of_scene[0, b[0]]):
                 revised.append((i, int(people[start + b[0]]), float(value)))
     if not revised:
         return Revisions.none()

@@ -79,11 +79,9 @@ def pairwise_ranks(predictions: PairwisePredictions, protocol: Protocol, rules: 
     right_at_least = weight_from((*probes, np.ones(len(target), np.int64)), probes)
     twice = np.zeros(len(target), np.int64)
     if visits.lists_again:
-        asked = targets.queries[target]
-        twice += [
-            int((visits.times(asked[[i]]) - visits.revised(asked[[i]]))[0, targets.scenes[t]])
-            for i, t in enumerate(target)
-        ]
+        for i, t in enumerate(target):
+            query = targets.queries[[t]]
+            twice[i] = (visits.times(query) - visits.revised(query))[0, targets.scenes[t]]
     again_at_least = weight_from((*probes, twice), probes)
     return Ranks(target, right, similarity[right], at_least, right_at_least, again_at_least)
 

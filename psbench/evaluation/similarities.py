@@ -50,7 +50,7 @@ class Similarities:
             arrays: the backend.
             memory: bytes that a tile and a stretch of the gallery may take each.
         """
-        self._embeddings, self._rows, self.arrays = embeddings, rows, arrays
+        self.queries, self._embeddings, self._rows, self.arrays = queries, embeddings, rows, arrays
         dim = queries.shape[1]
         self.stretch = max(1, min(len(rows), memory // (4 * max(dim, min(_QUERIES_AT_ONCE, len(queries))))))
         self.block = max(1, min(memory // (4 * self.stretch), _QUERIES_AT_ONCE))
