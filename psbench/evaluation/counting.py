@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from psbench.evaluation.arrays import Arrays
-from psbench.evaluation.search import Search
+from psbench.evaluation.search import Asked
 from psbench.evaluation.segments import ranges, weight_from
 from psbench.evaluation.similarities import Similarities, Tile
 
@@ -57,19 +57,15 @@ class Counter:
     """Some queries of a search, counted from 0, and the right detections that are to be placed among all others.
 
     Attributes:
-        search, similarities: what is counted.
-        queries: (b,) which queries of the search.
-        local: (b,) which rows of the tiles they are, ascending.
-        owner: (F,) which of `queries` each right detection is of, ascending, and those of a query by rising similarity.
+        asked, similarities: whose detections are counted; the rows of the tiles ascend.
+        owner: (F,) which of the queries each right detection is of, ascending; those of a query by rising similarity.
         right: (F,) float64, its similarity.
         own: (F,) int64, the detection itself; -1 where its similarity is not that of the tiles.
         only: (N,) bool: the detections that count; all if None.
     """
 
-    search: Search
+    asked: Asked
     similarities: Similarities
-    queries: np.ndarray
-    local: np.ndarray
     owner: np.ndarray
     right: np.ndarray
     own: np.ndarray
@@ -78,14 +74,14 @@ class Counter:
     @cached_property
     def edges(self) -> tuple[np.ndarray, np.ndarray]:
         """(F,) float32 each: what is below the first or reaches the second is surely less or more similar."""
-        margin = self.similarities.tolerance(self.search.embedded[self.queries])[self.owner]
+        margin = self.similarities.tolerance(self.asked.embedded)[self.owner]
         # One step further out, so that rounding the edges does not bring them in.
         low = np.nextafter((self.right - margin).astype(np.float32), np.float32(-np.inf))
         return low, np.nextafter((self.right + margin).astype(np.float32), np.float32(np.inf))
 
     def lower(self, lowest: np.ndarray) -> None:
         """Bring the least similarity of interest in each row of the tiles down to what is needed here."""
-        np.minimum.at(lowest, self.local[self.owner], self.edges[0])
+        np.minimum.at(lowest, self.asked.local[self.owner], self.edges[0])
 
     def count(self, among: Reached, tile: Tile) -> tuple[slice, np.ndarray]:
         """How many of some detections are at least as similar as each right one; searched twice, counted twice.
@@ -93,15 +89,15 @@ class Counter:
         Returns:
             Which of the right detections those of these rows are, and (f,) int64.
         """
-        first, last = np.searchsorted(self.local, [among.rows.start, among.rows.stop])
+        first, last = np.searchsorted(self.asked.local, [among.rows.start, among.rows.stop])
         part = slice(*np.searchsorted(self.owner, [first, last]))
         if part.start == part.stop:
             return part, np.zeros(0, np.int64)
         owner, right, own = self.owner[part] - first, self.right[part], self.own[part]
         low, high = (edge[part] for edge in self.edges)
-        scenes = self.search.gallery.scenes_of(tile.stretch)
-        times = self.search.visits.times(self.queries[first:last], scenes)
-        row = self.local[first:last] - among.rows.start
+        scenes = self.asked.search.gallery.scenes_of(tile.stretch)
+        times = self.asked.search.visits.times(self.asked.queries[first:last], scenes)
+        row = self.asked.local[first:last] - among.rows.start
         counts = np.diff(among.offsets)[row]
         place = ranges(among.offsets[row], counts)
         query, detections = np.repeat(np.arange(last - first), counts), among.detections[place]
@@ -123,7 +119,7 @@ class Counter:
         cover = np.cumsum(np.bincount(begins, minlength=len(order) + 1) - np.bincount(ends, minlength=len(order) + 1))
         covered = np.flatnonzero(cover > 0)
         near = order[covered]
-        asked = self.search.embedded[self.queries[first + query[near]]]
+        asked = self.asked.embedded[first + query[near]]
         exact = self.similarities.arrays.get(self.similarities.exact(asked, detections[near]))
         weight = weights[near].astype(np.int64)
         as_similar = weight_from((query[near], exact, weight), (owner, right))
@@ -135,7 +131,7 @@ class Counter:
 
     def _weights(self, times: np.ndarray, scenes: slice, queries: np.ndarray, detections: np.ndarray) -> np.ndarray:
         """(n,) how often detections count for queries, from how often the scenes of a stretch are searched."""
-        weights = times[queries, self.search.gallery.scenes[detections] - scenes.start]
+        weights = times[queries, self.asked.search.gallery.scenes[detections] - scenes.start]
         return weights if self.only is None else weights * self.only[detections]
 
 

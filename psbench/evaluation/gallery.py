@@ -40,19 +40,10 @@ class GalleryDetections:
         """From which scene up to which a stretch of detections, at least one, goes."""
         return slice(int(self.scenes[stretch.start]), int(self.scenes[stretch.stop - 1]) + 1)
 
-    def of_scenes(self, chosen: np.ndarray, stretch: slice) -> np.ndarray:
-        """(n,) the detections of some scenes, ascending, of those of a stretch.
-
-        Args:
-            chosen: (s,) bool, for the scenes of the stretch.
-            stretch: from which detection up to which.
-        """
-        first = self.scenes_of(stretch).start
-        scenes = first + np.flatnonzero(chosen)
-        if 4 * len(scenes) > len(chosen):
-            return stretch.start + np.flatnonzero(chosen[self.scenes[stretch] - first])
-        found = ranges(self.offsets[scenes], self.offsets[scenes + 1] - self.offsets[scenes])
-        return found[slice(*np.searchsorted(found, [stretch.start, stretch.stop]))]
+    def within(self, scenes: np.ndarray, stretch: slice) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) int64 each: the first of a stretch's detections in each of some scenes, and how many it has there."""
+        bounds = np.clip([self.offsets[scenes], self.offsets[scenes + 1]], stretch.start, stretch.stop)
+        return bounds[0], bounds[1] - bounds[0]
 
 
 def scene_faults(predictions: Predictions, scenes: Scenes, needed: np.ndarray) -> list[str]:

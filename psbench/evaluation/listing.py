@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from psbench.evaluation.ranks import Tiles, revisions, right_detections
-from psbench.evaluation.search import Search
-from psbench.evaluation.similarities import Similarities
+from psbench.evaluation.matching import revisions
+from psbench.evaluation.ranks import right_detections
+from psbench.evaluation.search import Asked, Search
+from psbench.evaluation.similarities import Similarities, Tiles
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +33,9 @@ def hits(search: Search, similarities: Similarities, query: int, top: int) -> Hi
     """The `top` most similar detections of a query that has an embedding."""
     queries, gallery = np.array([query]), search.gallery
     row = search.embedded[queries]
-    revised = revisions(search, similarities, queries, np.array([0]), Tiles(similarities, row))
-    right = right_detections(search, similarities, queries, revised)[2]
+    asked = Asked(search, queries, np.array([0]))
+    [revised] = revisions([asked], similarities, Tiles(similarities, row))
+    right = right_detections(asked, similarities, revised)[2]
     searched = np.flatnonzero((search.visits.times(queries)[0] > 0)[gallery.scenes])
     exact = similarities.arrays.get(similarities.exact(np.repeat(row, len(searched)), searched))
     similarity = revised.applied(np.zeros(len(searched), np.int64), searched, exact)

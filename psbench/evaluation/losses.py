@@ -13,11 +13,12 @@ import numpy as np
 from psbench.evaluation.cbgm import CBGM, Revisions
 from psbench.evaluation.gallery import GalleryDetections
 from psbench.evaluation.judging import MEMORY, evaluate, prepared
-from psbench.evaluation.ranks import Ranks, Tiles, rank, revisions
+from psbench.evaluation.matching import revisions
+from psbench.evaluation.ranks import Ranks, rank
 from psbench.evaluation.rules import rules_of
-from psbench.evaluation.search import Search
+from psbench.evaluation.search import Asked, Search
 from psbench.evaluation.segments import pair_iou, ranges, weight_from
-from psbench.evaluation.similarities import Similarities
+from psbench.evaluation.similarities import Similarities, Tiles
 from psbench.pairwise import PairwisePredictions
 from psbench.predictions import Predictions
 from psbench_data import InputError, Protocol, Scenes
@@ -229,8 +230,8 @@ def _revised(search: Search, similarities: Similarities, queries: np.ndarray) ->
     parts = [Revisions.none()]
     for start in range(0, len(queries) if search.cbgm else 0, similarities.block):
         block = queries[start : start + similarities.block]
-        tiles = Tiles(similarities, search.embedded[block])
-        part = revisions(search, similarities, block, np.arange(len(block)), tiles)
+        asked = Asked(search, block, np.arange(len(block)))
+        [part] = revisions([asked], similarities, Tiles(similarities, asked.embedded))
         parts.append(dataclasses.replace(part, queries=block[part.queries]))
     columns = ([getattr(part, f.name) for part in parts] for f in dataclasses.fields(Revisions))
     return Revisions(*map(np.concatenate, columns))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-from psbench.evaluation.cbgm import Revisions, most_similar, revise
+from psbench.evaluation.cbgm import Revisions
 from psbench.evaluation.counting import Counter, Reached, reached
-from psbench.evaluation.search import Search
+from psbench.evaluation.matching import revisions
+from psbench.evaluation.search import Asked, Search
 from psbench.evaluation.segments import segment_argmax, weight_from
-from psbench.evaluation.similarities import Similarities, Tile
+from psbench.evaluation.similarities import Similarities, Tile, Tiles
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,18 +37,6 @@ class Ranks:
     again_at_least: np.ndarray
 
 
-class Tiles:
-    """The tiles of a block of queries, to be gone through several times; one that is the whole gallery is kept."""
-
-    def __init__(self, similarities: Similarities, block: np.ndarray) -> None:
-        """Take queries of the predictions, given by number."""
-        self._similarities, self._block = similarities, block
-        self._kept = list(similarities.tiles(block)) if similarities.num_tiles == 1 else None
-
-    def __iter__(self) -> Iterator[Tile]:
-        return iter(self._kept) if self._kept is not None else self._similarities.tiles(self._block)
-
-
 def rank(
     searches: Sequence[Search], similarities: Similarities, *, progress: bool = False, only: np.ndarray | None = None
 ) -> list[Ranks]:
@@ -61,22 +50,19 @@ def rank(
     """
     from tqdm import tqdm
 
-    asked = [np.where(_sought(search), search.embedded, -1) for search in searches]
-    rows = np.unique(np.concatenate([np.zeros(0, np.int64), *asked]))
+    sought = [_sought(search) for search in searches]
+    rows = np.unique(np.concatenate([np.zeros(0, np.int64), *sought]))
     rows = rows[rows >= 0]
     found: list[list[Ranks]] = [[] for _ in searches]
     with tqdm(total=len(rows), desc="search", unit="query", disable=not progress, delay=2) as bar:
         for start in range(0, len(rows), similarities.block):
             block = rows[start : start + similarities.block]
             tiles = Tiles(similarities, block)
-            parts: list[_Part] = []
-            for search, embedded in zip(searches, asked, strict=True):
-                queries = np.flatnonzero(np.isin(embedded, block))
-                # In the order of the block, so that neighbours there are neighbours here.
-                queries = queries[np.argsort(embedded[queries], kind="stable")]
-                local = np.searchsorted(block, embedded[queries])
-                revised = revisions(search, similarities, queries, local, tiles)
-                parts.append(_Part(search, similarities, queries, local, revised, only))
+            asked = [_asked(search, wanted, block) for search, wanted in zip(searches, sought, strict=True)]
+            parts = [
+                _Part(of, similarities, revised, only)
+                for of, revised in zip(asked, revisions(asked, similarities, tiles), strict=True)
+            ]
             lowest = np.full(len(block), np.inf, np.float32)
             for part in parts:
                 part.counter.lower(lowest)
@@ -90,30 +76,22 @@ def rank(
     return [_joined(pieces) for pieces in found]
 
 
-def revisions(
-    search: Search, similarities: Similarities, queries: np.ndarray, local: np.ndarray, tiles: Tiles
-) -> Revisions:
-    """What CBGM, where it is asked for, makes of the similarities of some queries, the rows `local` of the tiles."""
-    if search.cbgm is None or search.context is None:
-        return Revisions.none()
-    return revise(search, similarities, queries, most_similar(search, similarities, queries, local, tiles))
-
-
 def right_detections(
-    search: Search, similarities: Similarities, queries: np.ndarray, revised: Revisions
+    asked: Asked, similarities: Similarities, revised: Revisions
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The right detections of some queries: in each scene with the person, the most similar that overlaps its box.
 
     Returns:
-        (F,) which of `queries`, ascending; (F,) targets; (F,) detections; (F,) float64 similarities, rising for each.
+        (F,) which of the queries, ascending; (F,) targets; (F,) detections; (F,) float64 similarities, rising for each.
     """
+    search = asked.search
     number = np.full(len(search.embedded), -1)
-    number[queries] = np.arange(len(queries))
+    number[asked.queries] = np.arange(len(asked.queries))
     target, detection = search.candidates
     owner = number[search.targets.queries[target]]
     mine = owner >= 0
     target, detection, owner = target[mine], detection[mine], owner[mine]
-    similarity = similarities.arrays.get(similarities.exact(search.embedded[queries[owner]], detection))
+    similarity = similarities.arrays.get(similarities.exact(asked.embedded[owner], detection))
     similarity = revised.applied(owner, detection, similarity)
     best = segment_argmax(similarity, target)
     best = best[np.lexsort((similarity[best], owner[best]))]
@@ -123,18 +101,10 @@ def right_detections(
 class _Part:
     """Some queries of a search, which are rows of a block of tiles, and the counts of their right detections."""
 
-    def __init__(
-        self,
-        search: Search,
-        similarities: Similarities,
-        queries: np.ndarray,
-        local: np.ndarray,
-        revised: Revisions,
-        only: np.ndarray | None,
-    ) -> None:
-        owner, self._target, self._detection, similarity = right_detections(search, similarities, queries, revised)
+    def __init__(self, asked: Asked, similarities: Similarities, revised: Revisions, only: np.ndarray | None) -> None:
+        owner, self._target, self._detection, similarity = right_detections(asked, similarities, revised)
         own = np.where(revised.changed(owner, self._detection), -1, self._detection)
-        self.counter = Counter(search, similarities, queries, local, owner, similarity, own, only)
+        self.counter = Counter(asked, similarities, owner, similarity, own, only)
         self._revised = revised
         self._at_least = np.zeros(len(owner), np.int64)
 
@@ -158,19 +128,28 @@ class _Part:
 
     def _again(self) -> np.ndarray:
         """(F,) int64: how often each right detection is searched again, see `Rules.lists_again`."""
-        counter, visits = self.counter, self.counter.search.visits
+        asked, owner = self.counter.asked, self.counter.owner
+        visits = asked.search.visits
         if not visits.lists_again:
-            return np.zeros(len(counter.owner), np.int64)
-        scene = counter.search.gallery.scenes[self._detection]
-        twice = visits.times(counter.queries) - visits.revised(counter.queries)
-        return twice[counter.owner, scene].astype(np.int64)
+            return np.zeros(len(owner), np.int64)
+        scene = asked.search.gallery.scenes[self._detection]
+        twice = visits.times(asked.queries) - visits.revised(asked.queries)
+        return twice[owner, scene].astype(np.int64)
+
+
+def _asked(search: Search, sought: np.ndarray, block: np.ndarray) -> Asked:
+    """The queries of a search that a block of the predictions' query embeddings is of."""
+    queries = np.flatnonzero(np.isin(sought, block))
+    # In the order of the block, so that neighbours there are neighbours here.
+    queries = queries[np.argsort(sought[queries], kind="stable")]
+    return Asked(search, queries, np.searchsorted(block, sought[queries]))
 
 
 def _sought(search: Search) -> np.ndarray:
-    """(Q,) bool: the queries that anything could be right for; the others need no ranking."""
+    """(Q,) int64: the query embeddings that anything could be right for; -1 for others, which need no ranking."""
     sought = np.zeros(len(search.embedded), bool)
     sought[search.targets.queries[search.candidates[0]]] = True
-    return sought & search.counted
+    return np.where(sought & search.counted, search.embedded, -1)
 
 
 def _joined(pieces: list[Ranks]) -> Ranks:

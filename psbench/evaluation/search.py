@@ -68,3 +68,23 @@ class Search:
         target, detection, iou = self.near
         enough = iou >= match_iou_threshold(self.targets.boxes[target])
         return target[enough], detection[enough]
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Queries of a search that the tiles of a block are of.
+
+    Attributes:
+        search: whose queries.
+        queries: (b,) which of them.
+        local: (b,) which rows of the tiles they are.
+    """
+
+    search: Search
+    queries: np.ndarray
+    local: np.ndarray
+
+    @property
+    def embedded(self) -> np.ndarray:
+        """(b,) which of the predictions' query embeddings they are."""
+        return self.search.embedded[self.queries]

@@ -116,3 +116,15 @@ class Similarities:
         if self.num_tiles == 1:
             self._resident = loaded
         return loaded
+
+
+class Tiles:
+    """The tiles of a block of queries, to be gone through several times; one that is the whole gallery is kept."""
+
+    def __init__(self, similarities: Similarities, block: np.ndarray) -> None:
+        """Take queries of the predictions, given by number."""
+        self._similarities, self._block = similarities, block
+        self._kept = list(similarities.tiles(block)) if similarities.num_tiles == 1 else None
+
+    def __iter__(self) -> Iterator[Tile]:
+        return iter(self._kept) if self._kept is not None else self._similarities.tiles(self._block)
