@@ -20,7 +20,9 @@ def flat_values(table: pa.Table, name: str) -> np.ndarray:
 
 def list_offsets(table: pa.Table, name: str) -> np.ndarray:
     """(rows + 1,) int64: where each row's list begins and ends in the flattened column."""
-    return _numbers(one_chunk(table, name).offsets).astype(np.int64)
+    offsets = _numbers(one_chunk(table, name).offsets).astype(np.int64)
+    # Those of a slice go on counting where the rows before it ended.
+    return offsets - offsets[:1]
 
 
 def _numbers(values: pa.Array) -> np.ndarray:

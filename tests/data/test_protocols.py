@@ -55,6 +55,16 @@ def test_toy_example_of_the_rules() -> None:
     assert gallery[2] in (2, 4)
 
 
+def test_a_slice_of_a_protocols_table_is_a_protocol_of_these_queries() -> None:
+    scenes = _scenes([[0, 1], [0], [1], [0, 1], [0]], cameras=[1] * 5)
+    asked = QueryList(np.array([0, 0]), scenes[0].boxes, np.array([0, 1]))
+    table = drawn(scenes, asked, 4, seed=0)
+    whole, second = _protocol(table, scenes), _protocol(table.slice(1), scenes)
+    assert second.gallery(0).tolist() == whole.gallery(1).tolist()
+    assert second.truth_boxes.tolist() == whole.truth_boxes[whole.truth_offsets[1] :].tolist()
+    assert second.truth_scenes.tolist() == whole.truth_scenes[whole.truth_offsets[1] :].tolist()
+
+
 def test_person_twice_in_a_scene_counts_once_with_the_first_box() -> None:
     scenes = _scenes([[0], [1, 0, 0]], cameras=[1, 1])
     protocol = _protocol(by_rule(scenes, _query(scenes, 0, 0)), scenes)
