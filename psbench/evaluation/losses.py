@@ -31,7 +31,7 @@ CAUSES = ("missed", "localisation", "duplicates", "other_person", "background")
 _SHARED = ("dataset", "synthetic", "protocol", "protocol_version", "protocol_digest", "preset", "cbgm", "map")
 _TOUCHED, _ON_PERSON = 0.1, 0.5
 """IoU from which a detection is a poor attempt at a person (TIDE, Bolya et al., ECCV 2020), and that person."""
-_DETECTIONS_AT_ONCE, _VISITS_AT_ONCE = 2**16, 2**22
+_DETECTIONS_AT_ONCE = 2**16
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -95,11 +95,11 @@ def error_analysis(
     those that are not found. So a box that is not found loses 1; one that is found loses the share of wrong detections
     among those that are at least as similar as its right one, equals included. A loss is due to
 
-    - `missed`, where a true box is not found and no detection has IoU >= 0.1 with it; or where it cannot be found,
-      because the list names its scene twice and only the first entry is searched;
-    - `localisation`, where a true box is not found although a detection has IoU >= 0.1 with it, less than
-      `psbench_data.protocol.match_iou_threshold` asks for; and for wrong detections that overlap a true box of the
-      query so, and none enough;
+    - `missed`, where a true box is not found and no detection is a poor attempt at it: has IoU >= 0.1 with it, less
+      than `psbench_data.protocol.match_iou_threshold` asks for, and less than 0.5 with every annotated person; or where
+      it cannot be found, because the list names its scene twice and only the first entry is searched;
+    - `localisation`, where a true box is not found although there is such an attempt; and for wrong detections that are
+      one at a true box of the query, and overlap none enough;
     - `duplicates`, for wrong detections that overlap a true box of the query enough, but are not the most similar that
       do; the right one counts among them where a preset searches its scene once more;
     - `other_person`, for all other wrong detections that have IoU >= 0.5 with an annotated person, labelled or not;
@@ -132,9 +132,11 @@ def error_analysis(
     wrong = _wrong(search, similarities, ranks, at_least, on_person)
 
     targets, counted = search.targets, search.counted
+    target, detection, iou = search.near
     best_iou = np.zeros(len(targets.queries))
-    np.maximum.at(best_iou, search.near[0], search.near[2])
-    outcome = np.where(best_iou >= _TOUCHED, "localisation", "missed").astype(object)
+    np.maximum.at(best_iou, target, iou)
+    outcome = np.full(len(targets.queries), "missed", object)
+    outcome[target[(iou >= _TOUCHED) & ~on_person[detection]]] = "localisation"
     outcome[ranks.targets] = "found"
     of_box = pd.DataFrame({cause: (outcome == cause).astype(float) for cause in CAUSES})
     for cause, number in wrong.items():
@@ -170,7 +172,7 @@ def _wrong(
         at_least: (F,) int64, of all detections.
         on_person: (N,) bool.
     """
-    query, detection, enough = _attempts(search)
+    query, detection, enough = _attempts(search, on_person)
     pair, similarity, times = _searched(search, similarities, query, detection)
     probes = search.targets.queries[ranks.targets], ranks.similarities
 
@@ -189,11 +191,12 @@ def _wrong(
     }
 
 
-def _attempts(search: Search) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _attempts(search: Search, on_person: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The detections on a true box: (n,) queries and detections, ascending, and whether they overlap it enough."""
     target, detection, iou = search.near
     enough = iou >= match_iou_threshold(search.targets.boxes[target])
-    near = enough | (iou >= _TOUCHED)
+    # One that is on a person, and not enough on this one, is on somebody else.
+    near = enough | ((iou >= _TOUCHED) & ~on_person[detection])
     size = max(len(search.gallery.rows), 1)
     # A scene that is searched for each of its entries can hold two true boxes of a query.
     pairs, place = np.unique(search.targets.queries[target[near]] * size + detection[near], return_inverse=True)
@@ -208,12 +211,7 @@ def _searched(
     A pair that CBGM revised is there thrice: what was counted at its old similarity is taken back, times below 0.
     """
     exact = similarities.arrays.get(similarities.exact(search.embedded[queries], detections))
-    times = np.zeros(len(queries), np.int64)
-    step = max(1, _VISITS_AT_ONCE // len(search.protocol.scenes))
-    for start in range(0, len(search.embedded), step):
-        part = slice(*np.searchsorted(queries, [start, start + step]))
-        visits = search.visits.times(np.arange(start, min(start + step, len(search.embedded))))
-        times[part] = visits[queries[part] - start, search.gallery.scenes[detections[part]]]
+    times = search.visits.of_pairs(queries, search.gallery.scenes[detections])
     size = len(search.gallery.rows)
     revised = _revised(search, similarities, np.unique(queries))
     keys = queries * size + detections, revised.queries * size + revised.detections

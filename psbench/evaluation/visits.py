@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from psbench.evaluation.rules import Rules
 from psbench.evaluation.segments import ranges
 from psbench_data import Protocol
+
+_AT_ONCE = 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,23 +44,45 @@ class Visits:
         scenes = scenes or slice(0, len(self.protocol.scenes))
         return self._listed(queries, scenes) if self.lists_again else self.times(queries, scenes)
 
+    def of_pairs(self, queries: np.ndarray, scenes: np.ndarray) -> np.ndarray:
+        """(n,) int64: how often the scenes of pairs of a query and a scene are searched."""
+        return self._of_pairs(self.times, queries, scenes)
+
+    def again(self, queries: np.ndarray, scenes: np.ndarray) -> np.ndarray:
+        """(n,) int64: how often the scenes of pairs are searched a second time, with every detection wrong."""
+        if not self.lists_again:
+            return np.zeros(len(queries), np.int64)
+        return self._of_pairs(self.times, queries, scenes) - self._of_pairs(self.revised, queries, scenes)
+
     @property
     def lists_again(self) -> bool:
         """Whether listed scenes are searched a second time, see `Rules`."""
         return self.rules.lists_again and not self.protocol.by_rule
 
+    def _of_pairs(
+        self, times: Callable[[np.ndarray], np.ndarray], queries: np.ndarray, scenes: np.ndarray
+    ) -> np.ndarray:
+        found = np.zeros(len(queries), np.int64)
+        asked, row = np.unique(queries, return_inverse=True)
+        order = np.argsort(row, kind="stable")
+        step = max(1, _AT_ONCE // max(1, len(self.protocol.scenes)))
+        for start in range(0, len(asked), step):
+            part = order[slice(*np.searchsorted(row[order], [start, start + step]))]
+            found[part] = times(asked[start : start + step])[row[part] - start, scenes[part]]
+        return found
+
     def _listed(self, queries: np.ndarray, scenes: slice) -> np.ndarray:
-        protocol = self.protocol
+        protocol, width = self.protocol, scenes.stop - scenes.start
         counts = protocol.listed_offsets[queries + 1] - protocol.listed_offsets[queries]
         scene = protocol.listed_scenes[ranges(protocol.listed_offsets[queries], counts)]
-        query = np.repeat(np.arange(len(queries)), counts)
-        inside = (scene >= scenes.start) & (scene < scenes.stop)
-        query, scene = query[inside], scene[inside] - scenes.start
-        times = np.zeros((len(queries), scenes.stop - scenes.start), np.int16)
+        place = np.repeat(np.arange(len(queries)) * width - scenes.start, counts) + scene
+        if width < len(protocol.scenes):
+            place = place[(scene >= scenes.start) & (scene < scenes.stop)]
+        times = np.zeros((len(queries), width), np.int16)
         if self.rules.repeats == "each":
-            np.add.at(times, (query, scene), 1)
+            np.add.at(times.reshape(-1), place, 1)
         else:
-            times[query, scene] = 1
+            times.reshape(-1)[place] = 1
         if self.rules.own_scene == "never":
             self._leave_out_own(times, queries, scenes)
         return times

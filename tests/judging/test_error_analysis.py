@@ -112,7 +112,7 @@ class _PlainLoops:
         overlaps = [(iou(self.boxes[d], box), self.threshold(box)) for box in true_boxes]
         if any(overlap >= threshold for overlap, threshold in overlaps):
             return "duplicates"
-        if any(overlap >= 0.1 for overlap, _ in overlaps):
+        if any(overlap >= 0.1 for overlap, _ in overlaps) and not self.on_person[d]:
             return "localisation"
         return "other_person" if self.on_person[d] else "background"
 
@@ -142,7 +142,7 @@ class _PlainLoops:
                 enough = [d for d in similarity if iou(self.boxes[d], box) >= self.threshold(box)]
                 best = max(enough, key=similarity.__getitem__, default=None)
                 if best is None:
-                    touched = any(iou(self.boxes[d], box) >= 0.1 for d in similarity)
+                    touched = any(iou(self.boxes[d], box) >= 0.1 and not self.on_person[d] for d in similarity)
                     lost["localisation" if touched else "missed"] += 1
             for d, value in similarity.items():
                 if d == best:
@@ -245,10 +245,10 @@ SECOND, BESIDE = [2, 0, 102, 200], [50, 0, 150, 200]  # Both of the person; the 
 Found = list[tuple[list[int], float]]
 
 
-def _stage(listed: list[int], entries: list[int], rest: Rest = "none") -> Protocol:
+def _stage(listed: list[int], entries: list[int], rest: Rest = "none", other: list[int] = OTHER) -> Protocol:
     """One query of scene 0; it and somebody without identity stand in scenes 1 and 2, nobody in scene 3."""
     names = ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
-    people, nobody = np.array([PERSON, OTHER]), np.zeros((0, 4))
+    people, nobody = np.array([PERSON, other]), np.zeros((0, 4))
     table = scenes_table(names, names, [people] * 3 + [nobody], [np.array([0, -1])] * 3 + [np.zeros(0)])
     boxes = np.array([PERSON] * len(entries)).reshape(-1, 4)
     searched = protocol_table(
@@ -303,6 +303,15 @@ def test_each_mistake_has_its_cause(more: dict[int, Found], expected: Causes) ->
     result = _played({**RIGHT, **more}, _stage([1, 2, 3], [0, 1]))
     assert _causes(result) == pytest.approx(dict.fromkeys(CAUSES, 0.0) | expected, abs=EXACT)
     assert result.lost == pytest.approx(sum(expected.values()), abs=EXACT)
+
+
+def test_a_detection_of_a_neighbour_is_no_attempt_at_the_person() -> None:
+    neighbour = [60, 0, 160, 200]  # IoU 1/4 with the person.
+    stage = _stage([1, 2, 3], [0, 1], other=neighbour)
+    result = _played({1: [(neighbour, 0.9)], 2: [(PERSON, 0.5)]}, stage)
+    assert _causes(result) == pytest.approx(dict.fromkeys(CAUSES, 0.0) | {"missed": 1 / 2, "other_person": 1 / 4})
+    assert result.per_box["outcome"].tolist() == ["missed", "found"]
+    assert result.per_box["best_iou"].tolist() == pytest.approx([1 / 4, 1])
 
 
 def test_a_box_of_a_scene_that_is_listed_twice_is_missed_unless_each_entry_is_searched() -> None:
