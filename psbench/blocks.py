@@ -12,6 +12,7 @@ import numpy as np
 from psbench_data import InputError
 
 _BLOCK_BYTES = 2**24
+_ROWS = 2**16
 _LISTED = 50
 _UNIT_TOLERANCE = 1e-3
 _REMEDY = "Mend the method that wrote it and predict again."
@@ -59,6 +60,15 @@ def hand_back(block: np.ndarray) -> None:
     if begin >= 0 and block.nbytes and begin + block.nbytes <= len(owner):
         page = begin - begin % mmap.PAGESIZE
         owner.madvise(mmap.MADV_DONTNEED, page, begin + block.nbytes - page)
+
+
+def longest(vectors: np.ndarray) -> float:
+    """The length of the longest of (N, D) vectors, 0 if there is none."""
+    squares = (
+        float(np.einsum("nd,nd->n", block, block, dtype=np.float64).max(initial=0))
+        for _, block in row_blocks(vectors, _ROWS)
+    )
+    return max(squares, default=0.0) ** 0.5
 
 
 class Check(NamedTuple):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from psbench.blocks import BOX, SCORE, UNIT_LENGTH, At, Check, Intake
+from psbench.blocks import BOX, SCORE, UNIT_LENGTH, At, Check, Intake, longest
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -64,6 +65,11 @@ class Predictions:
     fingerprint: str = ""
     synthetic: bool = False
     unit_length: bool = False
+
+    @cached_property
+    def longest(self) -> tuple[float, float]:
+        """The lengths of the longest embedding of a detection and of a query."""
+        return longest(self.embeddings), longest(self.query_embeddings)
 
     @classmethod
     def from_arrays(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from psbench.evaluation import evaluate
+from psbench.evaluation import evaluate_all
 from psbench.predictions import Predictions
 from psbench.reporting.measured import Measured
 from psbench.training.recipe import Recipe, recipe_for
@@ -68,7 +68,7 @@ class Workspace:
         predictions = self.predictions(recipe, dataset)
         return [
             Measured.of(
-                evaluate(predictions, dataset.protocol(protocol)),
+                evaluation,
                 method=method,
                 dataset=dataset.title,
                 data=dataset.origin,
@@ -76,7 +76,7 @@ class Workspace:
                 recipe=recipe.name,
                 recipe_digest=recipe.digest,
             )
-            for protocol in protocols
+            for evaluation in evaluate_all(predictions, [dataset.protocol(name) for name in protocols])
         ]
 
     @staticmethod

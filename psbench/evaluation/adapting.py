@@ -30,10 +30,10 @@ def adapted(
     embeddings = _unit(predictions.embeddings) if rules.normalise else predictions.embeddings
     position = {name: i for i, name in enumerate(predictions.scene_names)}
     names = protocol.queries.scene_names
-    scene = np.array([position.get(name, -1) for name in names], np.int64)
-    counts = np.where(scene >= 0, predictions.counts[scene], 0)
+    scene = np.array([position[name] for name in names], np.int64)
+    counts = predictions.counts[scene]
     query = np.repeat(np.arange(len(names)), counts)
-    detection = ranges(np.where(scene >= 0, predictions.offsets[scene], 0), counts)
+    detection = ranges(predictions.offsets[scene], counts)
     iou = pair_iou(predictions.boxes[detection], protocol.queries.boxes[query], extra=1)
     own = np.full(len(names), -1)
     own[np.unique(query)] = detection[segment_argmax(iou, query)]

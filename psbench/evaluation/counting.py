@@ -13,6 +13,8 @@ from psbench.evaluation.search import Asked
 from psbench.evaluation.segments import ranges, weight_from
 from psbench.evaluation.similarities import Similarities, Tile
 
+_REACHED_AT_ONCE = 2**16
+
 
 @dataclass(frozen=True, eq=False)
 class Reached:
@@ -41,15 +43,22 @@ def reached(arrays: Arrays, tile: Tile, lowest: np.ndarray) -> Iterator[Reached]
     """
     rows, width = tile.values.shape
     step = max(1, arrays.batch // width)
+    first, held, places, found = 0, 0, [], []
     for start in range(0, rows, step):
         part = slice(start, min(start + step, rows))
         values = tile.values[part]
         place = arrays.xp.where((values >= arrays.put(lowest[part, None])).reshape(-1))[0]
-        found = arrays.get(values.reshape(-1)[place])
-        place = arrays.get(place)
-        begins = np.arange(part.stop - part.start + 1) * width
-        offsets = np.searchsorted(place, begins)
-        yield Reached(part, offsets, place - np.repeat(begins[:-1], np.diff(offsets)) + tile.stretch.start, found)
+        found.append(arrays.get(values.reshape(-1)[place]))
+        places.append(arrays.get(place) + (start - first) * width)
+        held += len(place)
+        # Counting takes many small steps: it is worth them only for many detections.
+        if held >= _REACHED_AT_ONCE or part.stop == rows:
+            together = np.concatenate(places)
+            begins = np.arange(part.stop - first + 1) * width
+            offsets = np.searchsorted(together, begins)
+            together += tile.stretch.start - np.repeat(begins[:-1], np.diff(offsets))
+            yield Reached(slice(first, part.stop), offsets, together, np.concatenate(found))
+            first, held, places, found = part.stop, 0, [], []
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +111,7 @@ class Counter:
         place = ranges(among.offsets[row], counts)
         query, detections = np.repeat(np.arange(last - first), counts), among.detections[place]
         weights = self._weights(times, scenes, query, detections)
-        kept = weights != 0
+        kept = np.flatnonzero(weights)
         query, detections, weights = query[kept], detections[kept], weights[kept]
         values = among.values[place[kept]]
         offsets = np.searchsorted(query, np.arange(last - first + 1))
@@ -131,7 +140,8 @@ class Counter:
 
     def _weights(self, times: np.ndarray, scenes: slice, queries: np.ndarray, detections: np.ndarray) -> np.ndarray:
         """(n,) how often detections count for queries, from how often the scenes of a stretch are searched."""
-        weights = times[queries, self.asked.search.gallery.scenes[detections] - scenes.start]
+        place = queries * times.shape[1] + (self.asked.search.gallery.scenes[detections] - scenes.start)
+        weights = times.reshape(-1)[place]
         return weights if self.only is None else weights * self.only[detections]
 
 

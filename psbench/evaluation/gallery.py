@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -44,6 +46,11 @@ class GalleryDetections:
         """(n,) int64 each: the first of a stretch's detections in each of some scenes, and how many it has there."""
         bounds = np.clip([self.offsets[scenes], self.offsets[scenes + 1]], stretch.start, stretch.stop)
         return bounds[0], bounds[1] - bounds[0]
+
+
+def scenes_needed(protocols: Sequence[Protocol]) -> np.ndarray:
+    """Indices of the scenes that are searched for any query of some protocols."""
+    return functools.reduce(np.union1d, [protocol.needed for protocol in protocols])
 
 
 def scene_faults(predictions: Predictions, scenes: Scenes, needed: np.ndarray) -> list[str]:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from psbench.blocks import row_blocks
 from psbench.evaluation.adapting import adapted
 from psbench.evaluation.arrays import arrays_on
 from psbench.evaluation.cbgm import CBGM
 from psbench.evaluation.detection import DetectionEvaluation, detection_of
 from psbench.evaluation.evaluation import Evaluation, box_table, query_table
-from psbench.evaluation.gallery import arrange, query_rows, scene_faults
-from psbench.evaluation.pairs import in_galleries, pairwise_faults, pairwise_ranks
+from psbench.evaluation.fitting import argument_faults, fit_faults
+from psbench.evaluation.gallery import arrange, query_rows, scenes_needed
+from psbench.evaluation.pairs import in_galleries, pairwise_ranks
 from psbench.evaluation.ranks import Ranks, rank
 from psbench.evaluation.rules import Rules, rules_of
 from psbench.evaluation.search import Search
@@ -110,20 +109,24 @@ def evaluate_all(
         InputError: listing everything in the predictions that does not fit the protocols.
     """
     rules = rules_of(preset)
-    pairwise = isinstance(predictions, PairwisePredictions)
-    if faults := [*_argument_faults(predictions, protocols, det_threshold, cbgm, keep, memory)]:
-        raise InputError(faults)
-    if faults := _fit_faults(predictions, protocols, rules, cbgm):
+    faults = argument_faults(predictions, protocols, det_threshold, cbgm, keep, memory)
+    if faults := faults or fit_faults(predictions, protocols, rules, cbgm):
         raise InputError(faults)
     if cbgm is not None:
         rules = rules.with_cbgm()
+    thresholds: list[float | None] = []
+    results: list[_Result] = []
     if isinstance(predictions, PairwisePredictions):
+        thresholds = [None] * len(protocols)
         results = [_pairwise(predictions, protocol, rules, keep) for protocol in protocols]
-        thresholds: list[float | None] = [None] * len(protocols)
     else:
-        thresholds = [rules.det_threshold(p) if det_threshold is None else det_threshold for p in protocols]
-        options = {"cbgm": cbgm, "device": device, "memory": memory, "progress": progress}
-        results = _searched(predictions, protocols, rules, [t for t in thresholds if t is not None], options)
+        for group, threshold in _together(protocols, rules, det_threshold):
+            searches, similarities = prepared(
+                predictions, group, rules, threshold, cbgm=cbgm, device=device, memory=memory
+            )
+            found = rank(searches, similarities, progress=progress)
+            results += [(search.targets, search.counted, ranks) for search, ranks in zip(searches, found, strict=True)]
+            thresholds += [threshold] * len(group)
 
     @functools.cache
     def detect() -> DetectionEvaluation:
@@ -143,7 +146,7 @@ def evaluate_all(
             preset=preset,
             det_threshold=threshold,
             cbgm=cbgm,
-            keep=keep if pairwise else None,
+            keep=keep,
             per_query=query_table(protocol, targets, counted, ranks),
             per_box=box_table(protocol, targets, counted, ranks),
             skipped=int((~counted).sum()),
@@ -152,18 +155,6 @@ def evaluate_all(
         )
         for protocol, threshold, (targets, counted, ranks) in zip(protocols, thresholds, results, strict=True)
     ]
-
-
-def _comparable(predictions: Predictions) -> bool:
-    """Whether no similarity is beyond float32."""
-    lengths = [
-        max(
-            (float(np.einsum("nd,nd->n", b, b, dtype=np.float64).max(initial=0)) for _, b in row_blocks(a, 2**16)),
-            default=0.0,
-        )
-        for a in (predictions.query_embeddings, predictions.embeddings)
-    ]
-    return lengths[0] * lengths[1] < 2.0**252
 
 
 _Result = tuple[Targets, np.ndarray, Ranks]
@@ -185,33 +176,23 @@ def prepared(
         rows = [embedded]
     else:
         rows = [query_rows(predictions, protocol) for protocol in protocols]
-    needed = functools.reduce(np.union1d, [protocol.needed for protocol in protocols])
-    scenes = protocols[0].scenes
+    scenes, needed = protocols[0].scenes, scenes_needed(protocols)
     gallery = arrange(predictions, scenes, det_threshold, among=needed, ordered=cbgm is not None)
     searches = [
         Search(protocol, rules, gallery, of_protocol, cbgm, predictions.context)
         for protocol, of_protocol in zip(protocols, rows, strict=True)
     ]
-    arrays = arrays_on(device)
-    return searches, Similarities(predictions.query_embeddings, predictions.embeddings, gallery.rows, arrays, memory)
+    return searches, Similarities(predictions, gallery.rows, arrays_on(device), memory)
 
 
-def _searched(
-    predictions: Predictions,
-    protocols: Sequence[Protocol],
-    rules: Rules,
-    thresholds: list[float],
-    options: dict[str, Any],
-) -> list[_Result]:
-    progress = options.pop("progress")
-    together = rules.query == "box" and len(set(thresholds)) == 1
-    results: list[_Result] = []
-    for group in [range(len(protocols))] if together else [range(i, i + 1) for i in range(len(protocols))]:
-        asked = [protocols[i] for i in group]
-        searches, similarities = prepared(predictions, asked, rules, thresholds[group[0]], **options)
-        ranks = rank(searches, similarities, progress=progress)
-        results += [(s.targets, s.counted, found) for s, found in zip(searches, ranks, strict=True)]
-    return results
+def _together(
+    protocols: Sequence[Protocol], rules: Rules, det_threshold: float | None
+) -> list[tuple[Sequence[Protocol], float]]:
+    """The protocols, in order, that share a search of the gallery, and from which score detections take part."""
+    thresholds = [rules.det_threshold(protocol) if det_threshold is None else det_threshold for protocol in protocols]
+    if rules.query == "box" and len(set(thresholds)) == 1:
+        return [(protocols, thresholds[0])]
+    return [([protocol], threshold) for protocol, threshold in zip(protocols, thresholds, strict=True)]
 
 
 def _pairwise(predictions: PairwisePredictions, protocol: Protocol, rules: Rules, keep: int | None) -> _Result:
@@ -219,87 +200,3 @@ def _pairwise(predictions: PairwisePredictions, protocol: Protocol, rules: Rules
         predictions = predictions.keep(keep, among=in_galleries(predictions, protocol, rules))
     targets = targets_of(protocol, rules)
     return targets, targets.matches > 0, pairwise_ranks(predictions, protocol, rules, targets)
-
-
-def _argument_faults(
-    predictions: Any,
-    protocols: Sequence[Any],
-    det_threshold: float | None,
-    cbgm: CBGM | None,
-    keep: int | None,
-    memory: int,
-) -> list[str]:
-    pairwise = isinstance(predictions, PairwisePredictions)
-    if not isinstance(predictions, Predictions | PairwisePredictions) or not all(
-        isinstance(protocol, Protocol) for protocol in protocols
-    ):
-        given = ", ".join(sorted({type(p).__name__ for p in protocols}))
-        return [
-            f"evaluate was given {type(predictions).__name__} and {given}, expected Predictions "
-            '(Predictions.load(folder)) and a Protocol (dataset.protocol("gallery-100")).'
-        ]
-    faults = []
-    if not protocols:
-        faults.append("no protocol was given. Name at least one.")
-    if det_threshold is not None and not 0 <= det_threshold <= 1:
-        faults.append(f"det_threshold is {det_threshold}, expected 0 to 1.")
-    if pairwise and det_threshold is not None:
-        faults.append(
-            "det_threshold: pairwise predictions have no scores. Leave it out, or choose proposals with keep."
-        )
-    if pairwise and cbgm is not None:
-        faults.append("cbgm: it revises similarities of embeddings, and pairwise predictions have none. Leave it out.")
-    if keep is not None and not pairwise:
-        faults.append("keep: it chooses among the proposals of pairwise predictions. Leave it out for these.")
-    if keep is not None and keep < 1:
-        faults.append(f"keep is {keep}, expected at least 1.")
-    if memory < 2**20:
-        faults.append(f"memory is {memory} bytes, expected at least {2**20}.")
-    return faults
-
-
-def _fit_faults(
-    predictions: Predictions | PairwisePredictions, protocols: Sequence[Protocol], rules: Rules, cbgm: CBGM | None
-) -> list[str]:
-    """Everything in which predictions and protocols do not fit."""
-    first = protocols[0]
-    faults = [
-        f"protocols: {other.name} is of other test scenes ({other.dataset}) than {first.name} ({first.dataset}). "
-        "Evaluate one dataset at a time."
-        for other in protocols[1:]
-        if other.fingerprint != first.fingerprint
-    ]
-    if faults:
-        return faults
-    if predictions.fingerprint and predictions.fingerprint != first.fingerprint:
-        return [
-            f"predictions: made on another {predictions.dataset or 'dataset'} (fingerprint "
-            f"{predictions.fingerprint[:12]}) than this {first.dataset} (fingerprint {first.fingerprint[:12]}). "
-            "Evaluate with the data that was predicted on."
-        ]
-    if isinstance(predictions, PairwisePredictions):
-        return list(dict.fromkeys(f for protocol in protocols for f in pairwise_faults(predictions, protocol, rules)))
-    needed = functools.reduce(np.union1d, [protocol.needed for protocol in protocols])
-    faults = []
-    if not _comparable(predictions):
-        faults.append(
-            "predictions: embeddings are so long that similarities of query and detection exceed float32. Scale them."
-        )
-    dims = predictions.query_embeddings.shape[1], predictions.embeddings.shape[1]
-    if dims[0] != dims[1]:
-        faults.append(
-            f"predictions: query embeddings have {dims[0]} dimensions, those of detections {dims[1]}. "
-            "Take both from the same model."
-        )
-    if rules.query == "box":
-        for protocol in protocols:
-            try:
-                query_rows(predictions, protocol)
-            except InputError as error:
-                faults += error.faults
-        if cbgm is not None and predictions.context is None:
-            faults.append(
-                "predictions: CBGM needs the detections of the queries' scenes, and there are none. "
-                "Predict with context (psbench predict --context), or give from_arrays its context."
-            )
-    return faults + scene_faults(predictions, first.scenes, needed)

@@ -14,7 +14,7 @@ from psbench.evaluation.search import Asked, Search
 from psbench.evaluation.segments import ranges
 from psbench.evaluation.similarities import Similarities, Tile
 
-_QUERIES_AT_ONCE = 64
+_AT_ONCE = 2**19
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,9 +96,20 @@ def revisions(asked: Sequence[Asked], similarities: Similarities, tiles: Iterabl
 def _peaks(gallery: GalleryDetections, stretch: slice, values: np.ndarray) -> np.ndarray:
     """(b, s) float32: the largest value in each scene of a stretch, -inf where it has no detection."""
     begins, counts = gallery.within(np.arange(*gallery.scenes_of(stretch).indices(len(gallery.offsets))), stretch)
+    # maximum.reduceat is slow on many short stretches: here the first detections of all scenes are compared with the
+    # second ones, and so on, the scenes with most of them first.
+    order = np.argsort(-counts, kind="stable")
+    deep = [int(np.count_nonzero(counts > place)) for place in range(counts.max(initial=0))]
+    columns = np.concatenate([begins[order[:n]] - stretch.start + place for place, n in enumerate(deep)])
     peaks = np.full((len(values), len(begins)), -np.inf, np.float32)
-    filled = np.flatnonzero(counts)
-    peaks[:, filled] = np.maximum.reduceat(values, begins[filled] - stretch.start, axis=1)
+    step = max(1, _AT_ONCE // len(columns))
+    for start in range(0, len(values), step):
+        of_rows = values[start : start + step].take(columns, axis=1)
+        best, end = of_rows[:, : deep[0]], deep[0]
+        for n in deep[1:]:
+            np.maximum(best[:, :n], of_rows[:, end : end + n], out=best[:, :n])
+            end += n
+        peaks[start : start + step, order[: deep[0]]] = best
     return peaks
 
 
@@ -118,26 +129,27 @@ def _reached(
     assert search.cbgm is not None
     k1, scenes = search.cbgm.k1, gallery.scenes_of(stretch)
     margin = 2 * similarities.tolerance(asked.embedded)
-    for start in range(0, len(asked.queries), _QUERIES_AT_ONCE):
-        local = asked.local[start : start + _QUERIES_AT_ONCE]
-        times = search.visits.revised(asked.queries[start : start + _QUERIES_AT_ONCE], scenes)
+    step = max(1, _AT_ONCE // peaks.shape[1])
+    for start in range(0, len(asked.queries), step):
+        local = asked.local[start : start + step]
+        times = search.visits.revised(asked.queries[start : start + step], scenes)
         least, near = np.full(len(local), -np.inf), []
-        for i, row in enumerate(local):
-            searched = np.flatnonzero(times[i])
-            of_scenes = peaks[row, searched]
+        for i, of_query in enumerate(times > 0):
+            searched = np.flatnonzero(of_query)
+            of_scenes = peaks[local[i], searched]
             if len(searched) > k1:
                 # The best of k1 scenes are k1 detections, so the k1 most similar reach the least of them. Rounding must
                 # not decide who is among these: whoever could be is compared exactly.
                 least[i] = np.partition(of_scenes, len(searched) - k1)[len(searched) - k1] - margin[start + i]
             near.append(searched[of_scenes >= least[i]])
-        scene, owner = np.concatenate(near), np.repeat(np.arange(len(near)), [len(n) for n in near])
+        owner, scene = np.repeat(np.arange(len(near)), [len(n) for n in near]), np.concatenate(near)
+        often = times[owner, scene]
         begins, counts = gallery.within(scenes.start + scene, stretch)
-        detections = ranges(begins, counts)
-        scene, owner = np.repeat(scene, counts), np.repeat(owner, counts)
+        detections, owner, often = ranges(begins, counts), np.repeat(owner, counts), np.repeat(often, counts)
         kept = values[local[owner], detections - stretch.start] >= least[owner]
-        scene, owner, detections = scene[kept], owner[kept], detections[kept]
-        exact = similarities.arrays.get(similarities.exact(asked.embedded[start + owner], detections))
-        yield _Similar(start + owner, detections, exact, times[owner, scene])
+        owner, detections = start + owner[kept], detections[kept]
+        exact = similarities.arrays.get(similarities.exact(asked.embedded[owner], detections))
+        yield _Similar(owner, detections, exact, often[kept])
 
 
 def _matched(

@@ -123,18 +123,10 @@ class _Part:
             at_least = at_least - weight_from((group, revised.before[kept], times), probes)
         right = weight_from((*probes, np.ones(len(at_least), np.int64)), probes)
         plain = revised.plain(counter.owner, self._detection, counter.right)
-        again = weight_from((counter.owner, plain, self._again()), probes)
+        search, queries = counter.asked.search, counter.asked.queries[counter.owner]
+        twice = search.visits.again(queries, search.gallery.scenes[self._detection])
+        again = weight_from((counter.owner, plain, twice), probes)
         return Ranks(self._target, self._detection, counter.right, at_least, right, again)
-
-    def _again(self) -> np.ndarray:
-        """(F,) int64: how often each right detection is searched again, see `Rules.lists_again`."""
-        asked, owner = self.counter.asked, self.counter.owner
-        visits = asked.search.visits
-        if not visits.lists_again:
-            return np.zeros(len(owner), np.int64)
-        scene = asked.search.gallery.scenes[self._detection]
-        twice = visits.times(asked.queries) - visits.revised(asked.queries)
-        return twice[owner, scene].astype(np.int64)
 
 
 def _asked(search: Search, sought: np.ndarray, block: np.ndarray) -> Asked:

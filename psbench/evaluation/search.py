@@ -58,7 +58,8 @@ class Search:
         target = np.repeat(np.arange(len(counts)), counts)
         detection = ranges(offsets[targets.scenes], counts)
         found, true = self.gallery.boxes[detection], targets.boxes[target]
-        touching = np.flatnonzero((found[:, :2] < true[:, 2:]).all(axis=1) & (true[:, :2] < found[:, 2:]).all(axis=1))
+        touch = [found[:, i] < true[:, i + 2] for i in (0, 1)] + [true[:, i] < found[:, i + 2] for i in (0, 1)]
+        touching = np.flatnonzero(np.logical_and.reduce(touch))
         dtype = np.float32 if self.rules.true_boxes == "annotation" else np.float64
         return target[touching], detection[touching], pair_iou(found[touching], true[touching], dtype)
 

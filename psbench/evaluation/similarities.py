@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from psbench.blocks import hand_back, row_blocks
+from psbench.blocks import hand_back
 from psbench.evaluation.arrays import Arrays
+from psbench.predictions import Predictions
 
 _QUERIES_AT_ONCE = 1024
-_ROWS_AT_ONCE = 2**16
 _PAIRS_AT_ONCE = 2**8
 """The float64 copies of their embeddings fit into a cache."""
 
@@ -40,21 +39,25 @@ class Similarities:
     of the input, the number of threads or the library.
     """
 
-    def __init__(self, queries: np.ndarray, embeddings: np.ndarray, rows: np.ndarray, arrays: Arrays, memory: int):
+    def __init__(self, predictions: Predictions, rows: np.ndarray, arrays: Arrays, memory: int):
         """Bring the two sides together.
 
         Args:
-            queries: (Q, D) float32.
-            embeddings: (M, D) float32, possibly memory-mapped.
-            rows: (N,) int64, which of them are the gallery's detections.
+            predictions: the embeddings of the detections may be memory-mapped.
+            rows: (N,) int64, which of its detections are the gallery's.
             arrays: the backend.
             memory: bytes that a tile and a stretch of the gallery may take each.
         """
-        self.queries, self._embeddings, self._rows, self.arrays = queries, embeddings, rows, arrays
+        queries = predictions.query_embeddings
+        self.queries, self._embeddings, self._rows, self.arrays = queries, predictions.embeddings, rows, arrays
         dim = queries.shape[1]
         self.stretch = max(1, min(len(rows), memory // (4 * max(dim, min(_QUERIES_AT_ONCE, len(queries))))))
-        self.block = max(1, min(memory // (4 * self.stretch), _QUERIES_AT_ONCE))
-        self._norms = np.sqrt(np.einsum("nd,nd->n", queries, queries, dtype=np.float64))
+        # Blocks of one size, as few as can be: where the processor's cores multiply matrices, each one has its cost.
+        blocks = -(-len(queries) // max(1, memory // (4 * self.stretch)))
+        self.block = max(1, -(-len(queries) // max(1, blocks)))
+        # A little more than the lengths, which are rounded themselves.
+        self._norms = 1.001 * np.sqrt(np.einsum("nd,nd->n", queries, queries, dtype=np.float64))
+        self._longest = predictions.longest[0]
         self._on_device = arrays.put(queries)
         self._resident: Any = None
 
@@ -95,15 +98,6 @@ class Similarities:
     def embeddings(self, detections: np.ndarray) -> np.ndarray:
         """(n, D) float32: the embeddings of some detections."""
         return self._embeddings[self._rows[detections]]
-
-    @cached_property
-    def _longest(self) -> float:
-        """The length of the gallery's longest embedding, or a little more."""
-        squares = [
-            float(np.einsum("nd,nd->n", block, block, dtype=np.float64).max(initial=0))
-            for _, block in row_blocks(self._embeddings, _ROWS_AT_ONCE)
-        ]
-        return 1.001 * max(squares, default=0.0) ** 0.5
 
     def _load(self, stretch: slice) -> Any:
         """A stretch of the gallery; kept where it is the whole gallery."""

@@ -9,7 +9,7 @@ import pytest
 import psbench
 from psbench import CBGM, InputError, Predictions
 from psbench.evaluation.baselines import with_random_embeddings
-from psbench_data import PersonSearchDataset
+from psbench_data import PersonSearchDataset, Protocol
 
 Arrays = dict[str, np.ndarray]
 EXACT = 1e-9
@@ -125,6 +125,30 @@ def test_what_does_not_fit_the_protocol_is_refused_with_everything_listed(
     assert len(error.value.faults) == len(says)
     for fault, words in zip(error.value.faults, says, strict=True):
         assert all(word in fault for word in words), fault
+
+
+def test_the_scene_of_a_query_is_needed_where_the_query_is_a_detection(
+    golden: PersonSearchDataset, golden_predictions: Predictions
+) -> None:
+    every = golden.protocol("gallery-50")
+    protocol = Protocol("one query", every.table[:1], every.scenes, dataset=every.dataset, synthetic=True, version=1)
+    elsewhere = np.setdiff1d(protocol.queries.scenes, protocol.needed)
+    assert len(elsewhere) == 1
+    kept = np.setdiff1d(np.arange(len(protocol.scenes)), elsewhere)
+    rows = np.concatenate([np.arange(*golden_predictions.offsets[i : i + 2]) for i in kept])
+    some = dataclasses.replace(
+        golden_predictions,
+        scene_names=[golden_predictions.scene_names[i] for i in kept],
+        offsets=np.concatenate([[0], np.cumsum(golden_predictions.counts[kept])]),
+        query_scenes=every.queries.scene_names,
+        query_boxes=every.queries.boxes,
+        **{name: getattr(golden_predictions, name)[rows] for name in ("boxes", "scores", "embeddings")},
+    )
+    assert psbench.evaluate(some, protocol).skipped == 0
+    with pytest.raises(InputError) as error:
+        psbench.evaluate(some, protocol, preset="alignps")
+    [fault] = error.value.faults
+    assert f"scene {protocol.queries[0].scene!r} is missing" in fault
 
 
 def test_faults_of_several_protocols_are_listed_once(

@@ -1,0 +1,104 @@
+"""Whether predictions, protocols and arguments fit each other: everything in which they do not, a sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from psbench.evaluation.cbgm import CBGM
+from psbench.evaluation.gallery import query_rows, scene_faults, scenes_needed
+from psbench.evaluation.pairs import pairwise_faults
+from psbench.evaluation.rules import Rules
+from psbench.pairwise import PairwisePredictions
+from psbench.predictions import Predictions
+from psbench_data import InputError, Protocol
+
+
+def argument_faults(
+    predictions: Any,
+    protocols: Sequence[Any],
+    det_threshold: float | None,
+    cbgm: CBGM | None,
+    keep: int | None,
+    memory: int,
+) -> list[str]:
+    pairwise = isinstance(predictions, PairwisePredictions)
+    if not isinstance(predictions, Predictions | PairwisePredictions) or not all(
+        isinstance(protocol, Protocol) for protocol in protocols
+    ):
+        given = ", ".join(sorted({type(p).__name__ for p in protocols}))
+        return [
+            f"evaluate was given {type(predictions).__name__} and {given}, expected Predictions "
+            '(Predictions.load(folder)) and a Protocol (dataset.protocol("gallery-100")).'
+        ]
+    faults = []
+    if not protocols:
+        faults.append("no protocol was given. Name at least one.")
+    if det_threshold is not None and not 0 <= det_threshold <= 1:
+        faults.append(f"det_threshold is {det_threshold}, expected 0 to 1.")
+    if pairwise and det_threshold is not None:
+        faults.append(
+            "det_threshold: pairwise predictions have no scores. Leave it out, or choose proposals with keep."
+        )
+    if pairwise and cbgm is not None:
+        faults.append("cbgm: it revises similarities of embeddings, and pairwise predictions have none. Leave it out.")
+    if keep is not None and not pairwise:
+        faults.append("keep: it chooses among the proposals of pairwise predictions. Leave it out for these.")
+    if keep is not None and keep < 1:
+        faults.append(f"keep is {keep}, expected at least 1.")
+    if memory < 2**20:
+        faults.append(f"memory is {memory} bytes, expected at least {2**20}.")
+    return faults
+
+
+def fit_faults(
+    predictions: Predictions | PairwisePredictions, protocols: Sequence[Protocol], rules: Rules, cbgm: CBGM | None
+) -> list[str]:
+    """Everything in which predictions and protocols do not fit."""
+    first = protocols[0]
+    faults = [
+        f"protocols: {other.name} is of other test scenes ({other.dataset}) than {first.name} ({first.dataset}). "
+        "Evaluate one dataset at a time."
+        for other in protocols[1:]
+        if other.fingerprint != first.fingerprint
+    ]
+    if faults:
+        return faults
+    if predictions.fingerprint and predictions.fingerprint != first.fingerprint:
+        return [
+            f"predictions: made on another {predictions.dataset or 'dataset'} (fingerprint "
+            f"{predictions.fingerprint[:12]}) than this {first.dataset} (fingerprint {first.fingerprint[:12]}). "
+            "Evaluate with the data that was predicted on."
+        ]
+    if isinstance(predictions, PairwisePredictions):
+        return list(dict.fromkeys(f for protocol in protocols for f in pairwise_faults(predictions, protocol, rules)))
+    needed = scenes_needed(protocols)
+    faults = []
+    # Beyond float32, similarities of the matrix product would be infinite.
+    if predictions.longest[0] * predictions.longest[1] >= 2.0**126:
+        faults.append(
+            "predictions: embeddings are so long that similarities of query and detection exceed float32. Scale them."
+        )
+    dims = predictions.query_embeddings.shape[1], predictions.embeddings.shape[1]
+    if dims[0] != dims[1]:
+        faults.append(
+            f"predictions: query embeddings have {dims[0]} dimensions, those of detections {dims[1]}. "
+            "Take both from the same model."
+        )
+    if rules.query == "detection":
+        # There the query is looked for among the detections of its own scene.
+        needed = np.union1d(needed, np.concatenate([protocol.queries.scenes for protocol in protocols]))
+        return faults + scene_faults(predictions, first.scenes, needed)
+    for protocol in protocols:
+        try:
+            query_rows(predictions, protocol)
+        except InputError as error:
+            faults += error.faults
+    if cbgm is not None and predictions.context is None:
+        faults.append(
+            "predictions: CBGM needs the detections of the queries' scenes, and there are none. "
+            "Predict with context (psbench predict --context), or give from_arrays its context."
+        )
+    return faults + scene_faults(predictions, first.scenes, needed)
