@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,21 +14,30 @@ from psbench.zoo.interface import Detections, PersonSearcher, ZooModel
 from psbench_data.errors import InputError, near_names
 from psbench_data.validation import value_error
 
-__all__ = ["Detections", "PersonSearcher", "ZooModel", "available", "create", "load_official"]
+__all__ = ["Detections", "PersonSearcher", "ZooModel", "available", "create", "load_official", "model_class"]
 
 
-def _seqnet() -> tuple[type, type]:
-    from psbench.zoo.seqnet import SeqNet, SeqNetOptions
-
-    return SeqNet, SeqNetOptions
-
-
-_MODELS = {"seqnet": _seqnet}
+_MODELS = {
+    "seqnet": "psbench.zoo.seqnet:SeqNet",
+}
+"""Where each model is; imported when it is asked for."""
 
 
-def available() -> tuple[str, ...]:
-    """The names that `create` takes."""
-    return tuple(_MODELS)
+def available(pattern: str = "*") -> tuple[str, ...]:
+    """The names that `create` takes, or those of them that fit a pattern such as "nae*"."""
+    return tuple(fnmatch.filter(_MODELS, pattern))
+
+
+def model_class(name: str) -> type[ZooModel]:
+    """The class of a model.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in _MODELS:
+        raise InputError(f"the zoo has no model called {name!r}. {near_names(name, _MODELS)}")
+    module, cls = _MODELS[name].split(":")
+    return getattr(importlib.import_module(module), cls)
 
 
 def create(name: str, *, num_identities: int, **options: Any) -> ZooModel:
@@ -52,9 +63,8 @@ def create(name: str, *, num_identities: int, **options: Any) -> ZooModel:
     """
     if not isinstance(num_identities, int) or num_identities < 1:
         raise InputError(f"{name}: num_identities is {num_identities!r}, expected a whole number from 1.")
-    if name not in _MODELS:
-        raise InputError(f"the zoo has no model called {name!r}. {near_names(name, _MODELS)}")
-    model, options_type = _MODELS[name]()
+    model = model_class(name)
+    options_type = model.options_type
     known = {field.name for field in dataclasses.fields(options_type)}
     unknown = [f"{name} has no option {key!r}. {near_names(key, known)}" for key in options if key not in known]
     if unknown:

@@ -52,9 +52,11 @@ class ZooModel(nn.Module):
     """A `PersonSearcher` that is a torch module: what the zoo makes and training takes.
 
     Attributes:
+        options_type: the dataclass of its options.
         training_only: prefixes of the state that only training needs; it is left out of a run's weights.
     """
 
+    options_type: ClassVar[type]
     training_only: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod

@@ -9,36 +9,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from psbench.zoo import ZooModel, create
-from psbench.zoo.seqnet import SeqNetOptions
+from psbench.zoo import ZooModel, create, model_class
+from psbench.zoo.official_names import OFFICIAL, Official
 from psbench_data import InputError
 from psbench_data.errors import near_names
 
-Names = tuple[tuple[str, str], ...]
-"""Prefixes of official names, each with ours; the first that fits counts."""
-
-_SEQNET: Names = (
-    ("roi_heads.faster_rcnn_predictor.cls_score.", "proposal_score."),
-    ("roi_heads.faster_rcnn_predictor.bbox_pred.", "proposal_box."),
-    ("roi_heads.box_predictor.bbox_pred.", "box."),
-    ("roi_heads.embedding_head.projectors.feat_res4.", "embedding.projectors.0."),
-    ("roi_heads.embedding_head.projectors.feat_res5.", "embedding.projectors.1."),
-    ("roi_heads.embedding_head.rescaler.", "embedding.rescaler."),
-    ("roi_heads.reid_loss.lut", "oim.table"),
-    ("roi_heads.reid_loss.cq", "oim.queue"),
-    ("roi_heads.", ""),
-    # Files written with torchvision before 0.13, whose RPN head was one convolution.
-    ("rpn.head.conv.weight", "rpn.head.conv.0.0.weight"),
-    ("rpn.head.conv.bias", "rpn.head.conv.0.0.bias"),
-)
-_OFFICIAL = {"seqnet": _SEQNET}
 _WRAPPERS = ("model", "state_dict")
-_SHARED_OVERRIDES = {
+_SPELLINGS = {
+    "scale_min": "min_size",
+    "scale_max": "max_size",
+    "rpn_batch_size": "rpn_batch_size_per_image",
+    "roi_batch_size": "roi_batch_size_per_image",
+    "inference_threshold": "score_thresh_test",
+}
+"""Of options in the originals, and ours."""
+_SHARED = {
     "min_size", "max_size", "rpn_pre_nms_top_n_train", "rpn_pre_nms_top_n_test", "rpn_post_nms_top_n_train",
     "rpn_post_nms_top_n_test", "rpn_batch_size_per_image", "roi_batch_size_per_image", "score_thresh_test",
 }  # fmt: skip
 """What may be overridden for every model; a model that has no such option ignores it."""
-_TABLES = {"oim.table", "oim.queue"}
 
 
 def load_official(name: str, state_dict: Mapping[str, Any], **overrides: Any) -> ZooModel:
@@ -48,7 +37,7 @@ def load_official(name: str, state_dict: Mapping[str, Any], **overrides: Any) ->
         name: a model of the zoo.
         state_dict: the file's content as `torch.load(path, weights_only=True)` gives it, with or without the wrapper
             {"model": ...}. Table sizes are taken from it.
-        **overrides: options that differ from the paper's, see the model's options.
+        **overrides: options that differ from the paper's, see the model's options; the originals' spellings are taken.
 
     Returns:
         The model in evaluation mode, on the CPU, in float32. It gives the original's boxes, scores and embeddings.
@@ -56,30 +45,52 @@ def load_official(name: str, state_dict: Mapping[str, Any], **overrides: Any) ->
     Raises:
         InputError: the weights are not this model's, listing what is missing and what is not known.
     """
-    if name not in _OFFICIAL:
-        raise InputError(f"no released checkpoint of {name!r} can be read. {near_names(name, _OFFICIAL)}")
+    if name not in OFFICIAL:
+        raise InputError(f"no released checkpoint of {name!r} can be read. {near_names(name, OFFICIAL)}")
     if not isinstance(state_dict, Mapping):
         raise InputError(f"{name}: the checkpoint is a {type(state_dict).__name__}, expected the dict that it holds.")
-    known = {field.name for field in dataclasses.fields(SeqNetOptions)}
-    if unknown := overrides.keys() - known - _SHARED_OVERRIDES:
+    overrides = {_SPELLINGS.get(key, key): value for key, value in overrides.items()}
+    known = {field.name for field in dataclasses.fields(model_class(name).options_type)}
+    if unknown := overrides.keys() - known - _SHARED:
         raise InputError(f"{name} has no option {key!r}. {near_names(key, known)}" for key in sorted(unknown))
-    inner = next((state_dict[key] for key in _WRAPPERS if key in state_dict), state_dict)
-    weights = {_ours(key, _OFFICIAL[name]): torch.as_tensor(value) for key, value in inner.items()}
-    if faults := [
-        f"{name}: the checkpoint has no {key!r}. Is it of another model?" for key in _TABLES - weights.keys()
-    ]:
-        raise InputError(faults)
+    weights = _renamed(name, state_dict, OFFICIAL[name])
+    missing = [key for key in ("oim.table", "oim.queue") if key not in weights]
+    if missing:
+        raise InputError(f"{name}: the checkpoint has no {key!r}. Is it of another model?" for key in missing)
     table, queue = weights["oim.table"], weights["oim.queue"]
-    # The originals keep the queue's position outside the checkpoint and start over from 0.
+    # Most originals keep the queue's position outside the checkpoint and start over from 0.
     weights.setdefault("oim.queue_position", torch.zeros((), dtype=torch.int64))
     options = {
         "backbone": "resnet50",
         "embedding_dim": table.shape[1],
         "oim_queue_size": len(queue),
-        **{key: value for key, value in overrides.items() if key in known},
+        **OFFICIAL[name].options(weights),
+        **overrides,
     }
-    model = create(name, num_identities=len(table), **options)
-    expected: dict[str, Tensor] = model.state_dict()
+    model = create(name, num_identities=len(table), **{key: v for key, v in options.items() if key in known})
+    _require_fit(name, weights, model.state_dict())
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def _renamed(name: str, state_dict: Mapping[str, Any], official: Official) -> dict[str, Tensor]:
+    """The weights under our names, each once, without what the original does not use."""
+    inner = next((state_dict[key] for key in _WRAPPERS if isinstance(state_dict.get(key), Mapping)), state_dict)
+    faults = [
+        f"{name}: {left + key.removeprefix(right)!r} and {key!r} are one layer in the original, and differ here."
+        for left, right in official.twice
+        for key, value in inner.items()
+        if key.startswith(right)
+        and (twin := inner.get(left + key.removeprefix(right))) is not None
+        and not torch.equal(torch.as_tensor(twin), torch.as_tensor(value))
+    ]
+    if faults:
+        raise InputError(faults)
+    unused = (*official.unused, *(left for left, _ in official.twice))
+    return {official.ours(key): torch.as_tensor(value) for key, value in inner.items() if not key.startswith(unused)}
+
+
+def _require_fit(name: str, weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
     faults = [f"{name}: the checkpoint has no weights for {key!r}." for key in expected.keys() - weights.keys()]
     faults += [
         f"{name}: the checkpoint has {key!r}, which this model does not." for key in weights.keys() - expected.keys()
@@ -91,12 +102,3 @@ def load_official(name: str, state_dict: Mapping[str, Any], **overrides: Any) ->
     ]
     if faults:
         raise InputError(sorted(faults))
-    model.load_state_dict(weights)
-    return model.eval()
-
-
-def _ours(official: str, names: Names) -> str:
-    for prefix, ours in names:
-        if official.startswith(prefix):
-            return ours + official.removeprefix(prefix)
-    return official

@@ -42,6 +42,7 @@ class SeqNetOptions(C4Options):
 class SeqNet(C4Searcher):
     """A Faster R-CNN as a stronger proposal network (stage 1), NAE on its boxes (stage 2)."""
 
+    options_type = SeqNetOptions
     options: SeqNetOptions
 
     def __init__(self, num_identities: int, options: SeqNetOptions | None = None) -> None:
@@ -52,12 +53,12 @@ class SeqNet(C4Searcher):
             options: see `SeqNetOptions`.
         """
         super().__init__(num_identities, options or SeqNetOptions())
-        c4, c5 = self.box_head.channels
+        c5 = self.box_head.channels["res5"]
         self.reid_head = self.box_head.copy()
         self.proposal_score = nn.Linear(c5, 2)
         self.proposal_box = nn.Linear(c5, 8)
         self.box = small_linear_bn(c5, 8)
-        self.embedding = NormAwareEmbedding([c4, c5], self.options.embedding_dim)
+        self.embedding = NormAwareEmbedding(self.box_head.channels, self.options.embedding_dim)
 
     def forward(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """The training losses, see `PersonSearcher`."""
@@ -65,7 +66,7 @@ class SeqNet(C4Searcher):
         proposals, rpn_losses = self.propose(encoded)
 
         rois = sample_rois(proposals, encoded.targets, self.options)
-        _, x = self.box_head(self.pool(encoded, rois.boxes))
+        x = self.box_head(self.pool(encoded, rois.boxes))["res5"]
         score, deltas = self.proposal_score(x), self.proposal_box(x)
         losses = {
             "loss_rpn_cls": rpn_losses["loss_objectness"],
@@ -82,7 +83,7 @@ class SeqNet(C4Searcher):
         people = rois.is_person
         return losses | {
             "loss_box_cls": F.binary_cross_entropy_with_logits(logits, people.to(logits.dtype)),
-            "loss_box_reg": box_regression_loss(self.box(vectors[1]), rois),
+            "loss_box_reg": box_regression_loss(self.box(vectors["res5"]), rois),
             "loss_box_reid": self.oim(embeddings[people], rois.person_ids[people]),
         }
 
@@ -106,7 +107,7 @@ class SeqNet(C4Searcher):
         return self.select(
             encoded,
             boxes,
-            person_deltas(self.box(vectors[1])),
+            person_deltas(self.box(vectors["res5"])),
             scores,
             self.embedding(vectors)[0],
             known,
@@ -124,7 +125,7 @@ class SeqNet(C4Searcher):
     def people(self, encoded: Encoded) -> tuple[list[Tensor], list[Tensor]]:
         """Stage 1's detections: boxes (n, 4) and scores (n,) an image."""
         proposals, _ = self.propose(encoded)
-        _, x = self.box_head(self.pool(encoded, proposals))
+        x = self.box_head(self.pool(encoded, proposals))["res5"]
         moved = decode_boxes(person_deltas(self.proposal_box(x)), proposals, encoded.sizes)
         person = self.proposal_score(x).softmax(dim=1)[:, 1].split([len(p) for p in proposals])
         boxes, scores = [], []
@@ -134,6 +135,6 @@ class SeqNet(C4Searcher):
             scores.append(image_scores[kept])
         return boxes, scores
 
-    def features(self, encoded: Encoded, boxes: list[Tensor]) -> tuple[Tensor, ...]:
-        """What boxes are embedded from: one (R, C) each projector, res4's first and res5's second."""
+    def features(self, encoded: Encoded, boxes: list[Tensor]) -> dict[str, Tensor]:
+        """What boxes are embedded from: one (R, C) each projector."""
         return self.reid_head(self.pool(encoded, boxes))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from psbench import InputError, zoo
 from psbench.zoo import PersonSearcher
-from psbench.zoo.official import _SEQNET, _ours
+from psbench.zoo.official_names import OFFICIAL
 from tests.conftest import GOLDENS
 from tests.goldens.models.fill import fill
 
@@ -93,11 +93,11 @@ def test_training_step_is_the_originals(
     assert state["oim.queue_position"].item() == case["train"]["header_cq"]
     for key, after in arrays.items():
         if key.startswith("train_bn_after:"):
-            ours = _ours(key.removeprefix("train_bn_after:"), _SEQNET)
+            ours = OFFICIAL["seqnet"].ours(key.removeprefix("train_bn_after:"))
             np.testing.assert_allclose(state[ours], after, atol=1e-5)
     gradients = {name: p.grad for name, p in model.named_parameters()}
     for official, norm in zip(case["grad_names"], arrays["train_grad_norms"], strict=True):
-        gradient = gradients[_ours(official, _SEQNET)]
+        gradient = gradients[OFFICIAL["seqnet"].ours(official)]
         # Biases in front of a batch norm have no gradient; what is stored for them is rounding.
         slack = 1e-6 * case["train"]["total_grad_norm"]
         assert gradient is not None

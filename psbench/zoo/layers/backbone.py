@@ -40,20 +40,24 @@ class C4Backbone(nn.Module):
 
 
 class Res5Head(nn.Module):
-    """layer4 of a ResNet over RoI maps, with both maps pooled to vectors by their maximum.
+    """layer4 of a ResNet over RoI maps.
 
     Attributes:
-        channels: lengths of the two vectors (res4, res5).
+        channels: of the RoI maps and of what layer4 makes of them, as `res4` and `res5`.
     """
 
-    def __init__(self, layer4: nn.Module, channels: tuple[int, int]) -> None:
+    def __init__(self, layer4: nn.Module, channels: dict[str, int]) -> None:
         super().__init__()
         self.layer4 = layer4
         self.channels = channels
 
-    def forward(self, rois: Tensor) -> tuple[Tensor, Tensor]:
-        """(R, C4, s, s) to the vectors (R, C4) of the map itself and (R, C5) after layer4."""
-        return rois.amax(dim=(2, 3)), self.layer4(rois).amax(dim=(2, 3))
+    def forward(self, rois: Tensor) -> dict[str, Tensor]:
+        """(R, C4, s, s) to `res4` (R, C4), the map's maximum, and `res5` (R, C5), that of layer4's output."""
+        return {name: x.amax(dim=(2, 3)) for name, x in self.maps(rois).items()}
+
+    def maps(self, rois: Tensor) -> dict[str, Tensor]:
+        """(R, C4, s, s) to `res4`, the same, and `res5` (R, C5, s / 2, s / 2)."""
+        return {"res4": rois, "res5": self.layer4(rois)}
 
     def copy(self) -> Res5Head:
         """A second head with equal, separate weights."""
@@ -90,7 +94,7 @@ def split_resnet(name: str, *, pretrained: bool | str = False) -> tuple[C4Backbo
     if isinstance(pretrained, str):
         _load(resnet, Path(pretrained))
     c4, c5 = (int(str(stage["num_chs"])) for stage in resnet.feature_info[-2:])
-    return C4Backbone(resnet, c4), Res5Head(resnet.get_submodule("layer4"), (c4, c5))
+    return C4Backbone(resnet, c4), Res5Head(resnet.get_submodule("layer4"), {"res4": c4, "res5": c5})
 
 
 def _load(resnet: ResNet, path: Path) -> None:

@@ -36,6 +36,7 @@ class DetectorOptions:
         rpn_batch_size_per_image: anchors in the RPN's loss.
         roi_size: side of the pooled RoI maps.
         roi_batch_size_per_image: RoIs in the heads' losses.
+        roi_bg_iou_thresh: an RoI whose IoU with every person is lower is background; from there to 0.5 it is neither.
         score_thresh_test: detections at or below this score are dropped.
         nms_thresh_test: IoU above which a detection suppresses another.
         detections_per_image: most detections kept.
@@ -52,6 +53,7 @@ class DetectorOptions:
     rpn_batch_size_per_image: Positive = 256
     roi_size: Positive = 14
     roi_batch_size_per_image: Positive = 128
+    roi_bg_iou_thresh: Annotated[float, Field(ge=0, le=0.5)] = 0.5
     score_thresh_test: Share = 0.5
     nms_thresh_test: Share = 0.4
     detections_per_image: Positive = 300
@@ -103,14 +105,14 @@ BOX_CODER = BoxCoder(weights=(10.0, 10.0, 5.0, 5.0))
 def sample_rois(proposals: list[Tensor], targets: list[dict[str, Tensor]], options: DetectorOptions) -> SampledRoIs:
     """Choose the RoIs that a head learns from: at most half people, the true boxes among the candidates.
 
-    An RoI is a person if its IoU with one is at least 0.5, and background otherwise.
+    An RoI is a person if its IoU with one is at least 0.5, and background below roi_bg_iou_thresh.
 
     Args:
         proposals: (r, 4) an image.
         targets: `boxes` (n, 4) and `person_ids` (n,) an image.
-        options: gives roi_batch_size_per_image.
+        options: gives roi_batch_size_per_image and roi_bg_iou_thresh.
     """
-    matcher = Matcher(0.5, 0.5, allow_low_quality_matches=False)
+    matcher = Matcher(0.5, options.roi_bg_iou_thresh, allow_low_quality_matches=False)
     sampler = BalancedPositiveNegativeSampler(options.roi_batch_size_per_image, 0.5)
     boxes, matches, labels = [], [], []
     for image_proposals, target in zip(proposals, targets, strict=True):
@@ -119,7 +121,8 @@ def sample_rois(proposals: list[Tensor], targets: list[dict[str, Tensor]], optio
             match = matcher(box_ops.box_iou(target["boxes"], candidates))
         else:
             match = torch.full((len(candidates),), Matcher.BELOW_LOW_THRESHOLD, device=candidates.device)
-        label = (match >= 0).long()
+        # 1 and 0, and -1 for those in between, which the sampler leaves out.
+        label = (match >= 0).long() - (match == Matcher.BETWEEN_THRESHOLDS).long()
         positive, negative = sampler([label])
         chosen = torch.where(positive[0] | negative[0])[0]
         boxes.append(candidates[chosen])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -16,31 +16,30 @@ class NormAwareEmbedding(nn.Module):
     its length, through a one-channel batch norm, the logit of being a person.
     """
 
-    def __init__(self, in_channels: Sequence[int], dim: int = 256) -> None:
+    def __init__(self, in_channels: Mapping[str, int], dims: Mapping[str, int] | int = 256) -> None:
         """Make one projector a vector.
 
         Args:
-            in_channels: lengths of the vectors; the embedding is divided evenly between them, the last ones getting
-                one coordinate more where it does not divide.
-            dim: D, length of the embedding.
+            in_channels: lengths of the vectors, by name; in this order their projections are joined.
+            dims: lengths of their projections, by name; or D, which is divided evenly between them, the last ones
+                getting one coordinate more where it does not divide.
         """
         super().__init__()
-        parts = [(dim + i) // len(in_channels) for i in range(len(in_channels))]
-        self.projectors = nn.ModuleList(
-            small_linear_bn(channels, part) for channels, part in zip(in_channels, parts, strict=True)
-        )
+        if isinstance(dims, int):
+            dims = {name: (dims + i) // len(in_channels) for i, name in enumerate(in_channels)}
+        self.projectors = nn.ModuleDict({name: small_linear_bn(n, dims[name]) for name, n in in_channels.items()})
         self.rescaler = nn.BatchNorm1d(1)
 
-    def forward(self, vectors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(self, vectors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Embed R RoIs.
 
         Args:
-            vectors: one (R, C) each projector.
+            vectors: one (R, C) each projector, by name.
 
         Returns:
             Unit embeddings (R, D), and logits (R,) of being a person.
         """
-        joined = torch.cat([project(v) for project, v in zip(self.projectors, vectors, strict=True)], dim=1)
+        joined = torch.cat([project(vectors[name]) for name, project in self.projectors.items()], dim=1)
         norm = joined.norm(dim=1, keepdim=True)
         return F.normalize(joined), self.rescaler(norm).squeeze(1)
 
