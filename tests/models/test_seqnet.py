@@ -1,116 +1,21 @@
-"""SeqNet, against what the original computes from the same weights and images."""
-
-import json
+"""SeqNet: released files, options, images of any size, scenes without people."""
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from psbench import InputError, zoo
 from psbench.zoo import PersonSearcher
-from psbench.zoo.official_names import OFFICIAL
-from tests.conftest import GOLDENS
-from tests.goldens.models.fill import fill
-
-GOLDEN = GOLDENS / "models" / "seqnet"
-REFERENCE_UNLABELED = 5555
+from tests.models.golden import Golden
 
 
 @pytest.fixture(scope="module")
-def case() -> dict:
-    return json.loads((GOLDEN / "case.json").read_text())
+def state_dict() -> dict[str, np.ndarray]:
+    """The original's weights under their official names."""
+    return Golden("seqnet").state_dict
 
 
-@pytest.fixture(scope="module")
-def arrays() -> dict[str, np.ndarray]:
-    with np.load(GOLDEN / "case.npz") as stored:
-        return dict(stored)
-
-
-@pytest.fixture(scope="module")
-def state_dict(case: dict) -> dict[str, np.ndarray]:
-    state = fill(json.loads((GOLDEN / "manifest.json").read_text()), salt=case["salt"], gain=case["gain"])
-    for name, change in case["state_overrides"].items():
-        state[name] = (
-            state[name] * change["multiply"] if "multiply" in change else np.full_like(state[name], change["set"])
-        )
-    return state
-
-
-def _image(arrays: dict[str, np.ndarray], i: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.from_numpy(arrays[f"image_{i}"]).permute(2, 0, 1).to(dtype) / 255
-
-
-@pytest.fixture(scope="module")
-def official(case: dict, state_dict: dict[str, np.ndarray]) -> zoo.ZooModel:
-    """The model with the golden weights, in evaluation mode and float32."""
-    return zoo.load_official("seqnet", state_dict, **case["config_overrides"])
-
-
-@pytest.mark.parametrize("i", [0, 1])
-def test_detections_are_the_originals(official: zoo.ZooModel, arrays: dict[str, np.ndarray], i: int) -> None:
-    found = official.detect([_image(arrays, i)])[0]
-    np.testing.assert_allclose(found.boxes, arrays[f"det_boxes_{i}"], atol=5e-3)
-    np.testing.assert_allclose(found.scores, arrays[f"det_scores_{i}"], atol=1e-4)
-    np.testing.assert_allclose(found.embeddings, arrays[f"det_emb_{i}"], atol=1e-4)
-
-
-@pytest.mark.parametrize("i", [0, 1])
-def test_query_embeddings_are_the_originals(official: zoo.ZooModel, arrays: dict[str, np.ndarray], i: int) -> None:
-    boxes = torch.from_numpy(arrays[f"boxes_{i}"]).float()
-    embedded = official.embed([_image(arrays, i)], [boxes])[0]
-    np.testing.assert_allclose(embedded, arrays[f"query_emb_{i}"], atol=1e-4)
-
-
-@pytest.mark.parametrize("i", [0, 1])
-def test_context_of_a_query_is_the_originals(official: zoo.ZooModel, arrays: dict[str, np.ndarray], i: int) -> None:
-    box = torch.from_numpy(arrays[f"boxes_{i}"][1:2]).float()
-    found = official.detect([_image(arrays, i)], include=[box])[0]
-    np.testing.assert_allclose(found.boxes, arrays[f"qg_boxes_{i}"], atol=5e-3)
-    np.testing.assert_allclose(found.scores, arrays[f"qg_scores_{i}"], atol=1e-4)
-    np.testing.assert_allclose(found.embeddings, arrays[f"qg_emb_{i}"], atol=1e-4)
-
-
-def test_training_step_is_the_originals(
-    case: dict, arrays: dict[str, np.ndarray], state_dict: dict[str, np.ndarray]
-) -> None:
-    """Losses, identity tables, batch-norm statistics and gradients of one step, in float64."""
-    model = zoo.load_official("seqnet", state_dict, **case["config_overrides"]).double().train()
-    images = [_image(arrays, i, torch.float64) for i in (0, 1)]
-    targets = []
-    for i in (0, 1):
-        labels = torch.from_numpy(arrays[f"labels_{i}"]).long()
-        ids = torch.where(labels == REFERENCE_UNLABELED, -1, labels - 1)
-        targets.append({"boxes": torch.from_numpy(arrays[f"boxes_{i}"]).double(), "person_ids": ids})
-    losses = model(images, targets)
-    assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(case["train"]["losses"], rel=1e-5)
-
-    torch.stack(list(losses.values())).sum().backward()
-    state = model.state_dict()
-    np.testing.assert_allclose(state["oim.table"][arrays["train_lut_rows"]], arrays["train_lut_after"], atol=1e-5)
-    np.testing.assert_allclose(state["oim.queue"][arrays["train_cq_rows"]], arrays["train_cq_after"], atol=1e-5)
-    assert state["oim.queue_position"].item() == case["train"]["header_cq"]
-    for key, after in arrays.items():
-        if key.startswith("train_bn_after:"):
-            ours = OFFICIAL["seqnet"].ours(key.removeprefix("train_bn_after:"))
-            np.testing.assert_allclose(state[ours], after, atol=1e-5)
-    gradients = {name: p.grad for name, p in model.named_parameters()}
-    for official, norm in zip(case["grad_names"], arrays["train_grad_norms"], strict=True):
-        gradient = gradients[OFFICIAL["seqnet"].ours(official)]
-        # Biases in front of a batch norm have no gradient; what is stored for them is rounding.
-        slack = 1e-6 * case["train"]["total_grad_norm"]
-        assert gradient is not None
-        assert gradient.norm().item() == pytest.approx(norm, rel=1e-4, abs=slack)
-
-
-def test_parameters_are_counted_as_in_the_original() -> None:
-    model = zoo.create("seqnet", num_identities=5532)
-    assert sum(p.numel() for p in model.parameters()) == 48_418_735
-    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 48_409_199
-
-
-def test_older_files_and_wrappers_load(case: dict, state_dict: dict[str, np.ndarray]) -> None:
+def test_older_files_and_wrappers_load(state_dict: dict[str, np.ndarray]) -> None:
     older = {name.replace("rpn.head.conv.0.0.", "rpn.head.conv."): value for name, value in state_dict.items()}
     model = zoo.load_official("seqnet", {"model": older, "epoch": 17}, min_size=300)
     assert model.options.min_size == 300
