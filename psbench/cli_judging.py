@@ -55,13 +55,25 @@ def evaluate(
 
     Example: psbench evaluate predictions/seqnet --data cuhk_sysu --root /data/CUHK-SYSU --protocol gallery-100
     """
+    from psbench import InputError, PairwisePredictions, evaluate_all
     from psbench import audit as audit_all
-    from psbench import evaluate_all
+    from psbench.evaluation.breakdown import column_faults
     from psbench.reporting.text import audit_text, breakdown_text, errors_text, evaluations_text
     from psbench_data import load
+    from psbench_data.atomic import place_faults
 
     dataset = load(data, root=root, **parsed_options(option))
     loaded = load_predictions(predictions)
+    # All that can be said before the work is said before it.
+    faults = [
+        *place_faults(json_output),
+        *place_faults(per_query),
+        *(f for column in by for f in column_faults(column)),
+    ]
+    if errors and isinstance(loaded, PairwisePredictions):
+        faults.append("--errors: the queries of pairwise predictions share no detections. Leave it out for these.")
+    if faults:
+        raise InputError(faults)
     chosen = [dataset.protocol(name) for name in protocols or dataset.protocols]
     options: dict[str, Any] = {"det_threshold": det_threshold, "cbgm": cbgm_of(cbgm), "device": device}
     evaluations = evaluate_all(loaded, chosen, preset=preset, keep=keep, progress=True, **options)
@@ -115,19 +127,23 @@ def compare(
     """
     import pandas as pd
 
+    from psbench import InputError, evaluate_all
     from psbench import compare as compare_evaluations
-    from psbench import evaluate_all
+    from psbench.evaluation.uncertainty import metric_faults
     from psbench.reporting.text import comparison_text, differences_text
     from psbench_data import load
-    from psbench_data.atomic import new_file
+    from psbench_data.atomic import new_file, place_faults
 
     dataset = load(data, root=root, **parsed_options(option))
     chosen = [dataset.protocol(name) for name in protocols or dataset.protocols]
-    options: dict[str, Any] = {"det_threshold": det_threshold, "cbgm": cbgm_of(cbgm), "device": device}
+    if faults := [*place_faults(json_output), *place_faults(per_query), *metric_faults(metric)]:
+        raise InputError(faults)
+    both = [load_predictions(folder) for folder in (a, b)]
+    options = {"det_threshold": det_threshold, "cbgm": cbgm_of(cbgm), "keep": keep}
     pairs = zip(
         *(
-            evaluate_all(load_predictions(folder), chosen, preset=preset, keep=keep, progress=True, **options)
-            for folder in (a, b)
+            evaluate_all(loaded, chosen, preset=preset, device=device, progress=True, **_of_kind(options, loaded, both))
+            for loaded in both
         ),
         strict=True,
     )
@@ -167,6 +183,17 @@ def cbgm_of(text: str | None) -> CBGM | None:
     if len(numbers) != 2 or not all(number.strip().isdecimal() for number in numbers):
         raise InputError(f"--cbgm {text}: expected K1,K2, for example 10,3.")
     return CBGM(*map(int, numbers))
+
+
+def _of_kind(options: dict[str, Any], loaded: Any, both: Sequence[Any]) -> dict[str, Any]:
+    """The options that predictions can take; where both are of a kind, all of them, to be refused if they do not fit."""
+    from psbench import PairwisePredictions
+
+    kinds = [isinstance(one, PairwisePredictions) for one in both]
+    if kinds[0] == kinds[1]:
+        return options
+    names = ["keep"] if isinstance(loaded, PairwisePredictions) else ["det_threshold", "cbgm"]
+    return {name: options[name] for name in names}
 
 
 def _write_json(path: Path, written: dict[str, Any]) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from psbench.blocks import BOX, At, Check, Intake
+from psbench.blocks import ranges
+from psbench.intake import Intake
 from psbench_data import InputError
 
 
@@ -94,6 +95,8 @@ class PairwisePredictions:
         Raises:
             InputError: listing everything that cannot be right.
         """
+        from psbench.pairwise_checks import find_faults
+
         intake = Intake("PairwisePredictions.from_arrays")
         columns: dict[str, Any] = {
             "scene_names": intake.names("scene_names", scene_names),
@@ -117,12 +120,13 @@ class PairwisePredictions:
             columns["num_queries"] = int(columns["pair_queries"].max(initial=-1)) + 1
         predictions = cls(
             **{"num_queries": None} | columns,
-            method=method,
-            dataset=dataset,
-            fingerprint=fingerprint,
+            method=intake.text("method", method),
+            dataset=intake.text("dataset", dataset),
+            fingerprint=intake.text("fingerprint", fingerprint),
             synthetic=synthetic,
         )
-        predictions.find_faults(
+        find_faults(
+            predictions,
             intake,
             at_pair=lambda pair: f"{intake.where}: pair {pair}",
             at_scene=lambda scene: f"{intake.where}: scene {scene}",
@@ -165,6 +169,23 @@ class PairwisePredictions:
         rows = np.concatenate([np.zeros(0, np.int64), *kept])
         return self._with_boxes(rows, np.searchsorted(rows, self.offsets))
 
+    def of_queries(self, chosen: np.ndarray) -> PairwisePredictions:
+        """The predictions of some queries, (q,) numbers in [0, Q), in this order; one can occur twice."""
+        if np.array_equal(chosen, np.arange(self.num_queries)):
+            return self
+        counts = np.diff(self.query_offsets)[chosen]
+        pairs = ranges(self.query_offsets[chosen], counts)
+        boxes = self.counts[pairs]
+        asked = replace(
+            self,
+            pair_queries=np.repeat(np.arange(len(chosen), dtype=np.int32), counts),
+            pair_scenes=self.pair_scenes[pairs],
+            num_queries=len(chosen),
+            query_scenes=None,
+            query_boxes=None,
+        )
+        return asked._with_boxes(ranges(self.offsets[pairs], boxes), np.concatenate([[0], np.cumsum(boxes)]))
+
     def save(self, folder: str | Path) -> Path:
         """Write a predictions folder (see `psbench.pairwise_folder`), whole or not at all.
 
@@ -186,59 +207,6 @@ class PairwisePredictions:
 
         return read(Path(folder))
 
-    def find_faults(self, intake: Intake, at_pair: At, at_scene: At, at_query: At) -> None:
-        """Check the columns against each other and in themselves.
-
-        Args:
-            intake: takes the faults; a column that it could not take is None here, and not checked.
-            at_pair, at_scene, at_query: say where a pair, a scene or a query stands.
-        """
-        names, queries, scenes, offsets = self.scene_names, self.pair_queries, self.pair_scenes, self.offsets
-        count = 0 if names is None else len(names)
-        if names is not None:
-            intake.distinct(
-                names,
-                lambda again, _: f"{at_scene(again)}: {names[again]!r} is listed a second time. List each scene once.",
-            )
-        if self.num_queries is not None and self.num_queries >= 2**31:
-            intake.add(f"there are {self.num_queries} queries, expected fewer than 2**31. Number them from 0.")
-        columns = [queries, scenes, None if offsets is None else offsets[1:]]
-        pairs = next((len(column) for column in columns if column is not None), None)
-        because = "one number for each pair"
-        intake.column("queries", queries, (pairs,), because, at_pair, *_numbered("query", self.num_queries))
-        intake.column(
-            "scenes", scenes, (pairs,), because, at_pair, *_numbered("scene", None if names is None else count)
-        )
-        intake.column("counts", columns[2], (pairs,), because, at_pair)
-        listed = np.zeros(pairs or 0, bool)
-        if queries is not None and scenes is not None and len(queries) == len(scenes):
-            listed = _within(queries, self.num_queries or 0) & _within(scenes, count)
-
-        def at_listed(pair: int) -> str:
-            of = f" (query {queries[pair]}, scene {names[scenes[pair]]!r})" if listed[pair] else ""
-            return f"{at_pair(pair)}{of}"
-
-        again = _repeats(queries[listed].astype(np.int64) * count + scenes[listed]) if listed.any() else listed[:0]
-        repeated = np.flatnonzero(listed)[again].tolist()
-        remedy = "List each pair of a query and a scene once."
-        intake.add_all((f"{at_listed(pair)}: listed a second time. {remedy}" for pair in repeated), len(repeated))
-
-        def at(what: str) -> At | None:
-            def at_row(row: int) -> str:
-                pair = int(np.searchsorted(offsets, row, side="right")) - 1
-                return f"{at_listed(pair)}: the {what} of proposal {row - offsets[pair]}"
-
-            return at_row if offsets is not None and len(offsets) - 1 == pairs else None
-
-        total = None if offsets is None else int(offsets[-1])
-        because = "one row for each proposal, as many as counts add up to"
-        intake.column("boxes", self.boxes, (total, 4), because, at("box"), BOX)
-        intake.column("similarities", self.similarities, (total,), because, at("similarity"))
-        proposal = self.proposal_similarities
-        intake.column("proposal_similarities", proposal, (total,), because, at("proposal similarity"))
-        if self.query_scenes is not None or self.query_boxes is not None:
-            intake.query_keys(self.query_scenes, self.query_boxes, self.num_queries, at_query)
-
     def by_query(self) -> PairwisePredictions:
         """The same with the pairs in the order of their queries, and those of a query in the order they have."""
         queries = self.pair_queries.astype(np.int32)
@@ -249,9 +217,8 @@ class PairwisePredictions:
         pairs = np.argsort(queries.astype(np.min_scalar_type(self.num_queries)), kind="stable")
         counts = self.counts[pairs]
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-        rows = np.repeat(self.offsets[pairs] - offsets[:-1], counts) + np.arange(offsets[-1])
         ordered = replace(ordered, pair_queries=queries[pairs], pair_scenes=ordered.pair_scenes[pairs])
-        return ordered._with_boxes(rows, offsets)
+        return ordered._with_boxes(ranges(self.offsets[pairs], counts), offsets)
 
     def _with_boxes(self, rows: np.ndarray, offsets: np.ndarray) -> PairwisePredictions:
         proposal = self.proposal_similarities
@@ -272,28 +239,3 @@ def _best(values: np.ndarray, n: int) -> np.ndarray:
     chosen = values > last
     chosen[np.flatnonzero(values == last)[: n - np.count_nonzero(chosen)]] = True
     return np.flatnonzero(chosen)
-
-
-def _repeats(keys: np.ndarray) -> np.ndarray:
-    """(n,) ascending: where a key stands that occurred before."""
-    ordered = np.sort(keys)
-    if not (ordered[1:] == ordered[:-1]).any():
-        return np.zeros(0, np.int64)
-    order = np.argsort(keys, kind="stable")
-    return np.sort(order[1:][keys[order[1:]] == keys[order[:-1]]])
-
-
-def _within(numbers: np.ndarray, count: int) -> np.ndarray:
-    return (numbers >= 0) & (numbers < count)
-
-
-def _numbered(what: str, count: int | None) -> list[Check]:
-    """That numbers are below a count, if it is known."""
-    if count is None:
-        return []
-    return [
-        Check(
-            lambda numbers: ~_within(numbers, count),
-            lambda number: f"is of {what} {number}, while there are {count}, numbered from 0.",
-        )
-    ]

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from psbench.blocks import Intake
+from psbench.intake import Intake
 from psbench.pairwise import PairwisePredictions
+from psbench.pairwise_checks import find_faults
 from psbench.shards import (
     FolderManifest,
     RowPlaces,
@@ -99,7 +100,8 @@ def read(folder: Path) -> PairwisePredictions:
         fingerprint=manifest.fingerprint,
         synthetic=manifest.synthetic,
     )
-    predictions.find_faults(
+    find_faults(
+        predictions,
         intake,
         at_pair=pairs.of,
         at_scene=lambda scene: f"{folder / manifest.scenes.file}: row {scene}",

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from psbench.blocks import BOX, SCORE, UNIT_LENGTH, At, Check, Intake, longest
+from psbench.blocks import longest
+from psbench.intake import BOX, SCORE, UNIT_LENGTH, At, Check, Intake
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -123,9 +124,9 @@ class Predictions:
         }
         predictions = cls(
             **columns,
-            method=method,
-            dataset=dataset,
-            fingerprint=fingerprint,
+            method=intake.text("method", method),
+            dataset=intake.text("dataset", dataset),
+            fingerprint=intake.text("fingerprint", fingerprint),
             synthetic=synthetic,
             unit_length=unit_length,
         )

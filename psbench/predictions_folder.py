@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from psbench.blocks import Intake
+from psbench.intake import Intake
 from psbench.predictions import Predictions, QueryContext
 from psbench.shards import (
     FolderManifest,
@@ -119,7 +119,7 @@ def _read_detections(folder: Path, shard: Shard, dim: int, intake: Intake, *, na
     """A shard with one list of detections a row; None, with the reason noted, if its rows are not complete."""
     table = read_shard(folder, shard, _detection_schema(dim, named=named), intake)
     others = ["scene"] if named else []
-    return table if table and rows_complete(folder / shard.file, table, _LISTS, others, intake) else None
+    return table if table is not None and rows_complete(folder / shard.file, table, _LISTS, others, intake) else None
 
 
 def _read_queries(folder: Path, manifest: Manifest, intake: Intake) -> dict[str, Any]:

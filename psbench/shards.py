@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from psbench.blocks import Intake
+from psbench.intake import Intake
 from psbench_data import InputError
 from psbench_data.columns import flat_values, vectors
 from psbench_data.validation import file_error

@@ -48,6 +48,18 @@ def new_folder(path: Path) -> Iterator[Path]:
         ) from error
 
 
+def place_faults(path: Path | None) -> list[str]:
+    """Why a file cannot be written at `path`, as far as that can be told before; nothing for None."""
+    if path is None:
+        return []
+    if path.is_dir():
+        return [f"{path}: is a folder, expected the name of a file to write."]
+    inside = next((parent for parent in path.resolve().parents if parent.exists()), None)
+    if inside is not None and not inside.is_dir():
+        return [f"{path}: cannot be written, as {inside} is a file. Give another name."]
+    return []
+
+
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """Yield the name of a temporary file beside `path`; it replaces `path` when the block ends without an exception."""

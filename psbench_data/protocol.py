@@ -253,10 +253,14 @@ class Protocol:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that a score depends on; two equal digests are the same task."""
-        sha = hashlib.sha256(f"{self.dataset}/{self.name}/{self.version}/{self.rest}".encode())
+        sha = hashlib.sha256(f"{self.dataset}/{self.name}/{self.version}/{self.rest}/{self.by_rule}".encode())
         sha.update("\0".join(self.scenes.names).encode())
         for column in (
             self.scenes.camera_ids,
+            self.scenes.offsets,
+            self.scenes.boxes,
+            self.scenes.annotated_boxes,
+            self.scenes.person_ids,
             self.pool,
             self.queries.scenes,
             self.queries.boxes,

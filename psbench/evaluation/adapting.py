@@ -6,8 +6,9 @@ import dataclasses
 
 import numpy as np
 
+from psbench.blocks import ranges, unit
 from psbench.evaluation.rules import Rules
-from psbench.evaluation.segments import pair_iou, ranges, segment_argmax
+from psbench.evaluation.segments import pair_iou, segment_argmax
 from psbench.predictions import Predictions, QueryContext
 from psbench_data import Protocol
 
@@ -24,10 +25,11 @@ def adapted(
         det_threshold: of the company in `context`.
 
     Returns:
-        Predictions with one query embedding and context a query of the protocol, in its order, and (Q,) which of them
-        is each query's: its own number, or -1 where nothing is detected in its scene.
+        Predictions with one query embedding and context a query of the protocol, in its order, scaled where the rules
+        say so (the gallery's are scaled when they are needed, see `Similarities`), and (Q,) which of them is each
+        query's: its own number, or -1 where nothing is detected in its scene.
     """
-    embeddings = _unit(predictions.embeddings) if rules.normalise else predictions.embeddings
+    scaled = unit if rules.normalise else np.asarray
     position = {name: i for i, name in enumerate(predictions.scene_names)}
     names = protocol.queries.scene_names
     scene = np.array([position[name] for name in names], np.int64)
@@ -47,21 +49,15 @@ def adapted(
         offsets=np.concatenate([[0], np.cumsum(np.bincount(query[company], minlength=len(names)))]),
         boxes=predictions.boxes[chosen],
         scores=predictions.scores[chosen],
-        embeddings=embeddings[chosen],
+        embeddings=scaled(predictions.embeddings[chosen]),
     )
-    asked = np.zeros((len(names), embeddings.shape[1]), np.float32)
-    asked[there] = embeddings[own[there]]
+    asked = np.zeros((len(names), predictions.embeddings.shape[1]), np.float32)
+    asked[there] = scaled(predictions.embeddings[own[there]])
     changed = dataclasses.replace(
         predictions,
-        embeddings=embeddings,
         query_embeddings=asked,
         query_scenes=None,
         query_boxes=None,
         context=context,
     )
     return changed, np.where(there, np.arange(len(names)), -1)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
-    return vectors / np.where(lengths > 0, lengths, 1)[:, None]

@@ -8,6 +8,9 @@ import numpy as np
 
 from psbench_data import InputError
 
+PAIRS_AT_ONCE = 2**8
+"""The float64 copies of their embeddings fit into a cache."""
+
 
 class NumpyArrays:
     """On the CPU, without torch."""
@@ -39,7 +42,10 @@ class NumpyArrays:
         return np.matmul(queries, gallery.T, out=self._memory[:size].reshape(len(queries), len(gallery)))
 
     def dots(self, a: Any, b: Any) -> Any:
-        """(n, D) and (n, D) -> (n,) float64: dot products of rows, each a function of its two rows alone."""
+        """(n, D) and (n, D) -> (n,) float64: dot products of rows, each a function of its two rows alone.
+
+        Of at most `PAIRS_AT_ONCE` rows.
+        """
         return np.einsum("nd,nd->n", a.astype(np.float64), b.astype(np.float64))
 
 
@@ -54,8 +60,9 @@ class TorchArrays:
             import torch
 
             self._device = torch.device(device)
-            torch.zeros(1, device=self._device)
-        except (ImportError, RuntimeError, AssertionError) as error:
+            # What the evaluation needs: float64, and the way back.
+            torch.zeros(1, dtype=torch.float64, device=self._device).cpu().numpy()
+        except (ImportError, RuntimeError, AssertionError, TypeError) as error:
             raise InputError(
                 f"device {device!r}: torch cannot compute there ({error}). Leave device out to compute with numpy."
             ) from None
@@ -80,7 +87,10 @@ class TorchArrays:
             self.xp.set_float32_matmul_precision(precision)
 
     def dots(self, a: Any, b: Any) -> Any:
-        return (a.double() * b.double()).sum(dim=1)
+        # A device may add up in an order that depends on the number of rows: there is always the same.
+        missing = PAIRS_AT_ONCE - len(a)
+        a, b = (self.xp.nn.functional.pad(side.double(), (0, 0, 0, missing)) for side in (a, b))
+        return (a * b).sum(dim=1)[: PAIRS_AT_ONCE - missing]
 
 
 Arrays = NumpyArrays | TorchArrays

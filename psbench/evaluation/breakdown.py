@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,14 @@ _MOST_VALUES = 20
 """Numbers with more values than this are put into bins."""
 _NEVER_BINNED = ("person_id", "camera_id")
 """Columns whose numbers are names, not quantities."""
+TOP = (1, 5, 10)
+"""The k of top-k that tables show; `Evaluation.top` takes any."""
+QUERY_COLUMNS = (
+    *("scene", "person_id", "camera_id", "box_height", "gallery_size", "matches", "found", "ap"),
+    *(f"top{k}" for k in TOP),
+    "rank",
+)
+"""Of `Evaluation.per_query`."""
 
 
 def breakdown(
@@ -76,13 +84,18 @@ def breakdown(
     return pd.DataFrame(rows, columns=["group", "queries", "map", "map_low", "map_high", "top1"])
 
 
+def column_faults(column: str, columns: Iterable[str] = QUERY_COLUMNS) -> list[str]:
+    """What is wrong with the name of a column of `Evaluation.per_query`."""
+    return [] if column in columns else [f"per_query has no column {column!r}. {near_names(column, columns)}"]
+
+
 def _keys(per_query: pd.DataFrame, by: str | npt.ArrayLike) -> pd.Series:
     """(Q,) what to group by, indexed as `per_query`."""
     import pandas as pd
 
     if isinstance(by, str):
-        if by not in per_query.columns:
-            raise InputError(f"per_query has no column {by!r}. {near_names(by, per_query.columns)}")
+        if faults := column_faults(by, per_query.columns):
+            raise InputError(faults)
         keys = per_query[by]
     else:
         shape = np.shape(by)

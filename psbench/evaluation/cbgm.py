@@ -26,8 +26,11 @@ class CBGM:
     k2: int = 3
 
     def __post_init__(self) -> None:
-        if self.k1 < 1 or self.k2 < 1:
-            raise InputError(f"CBGM(k1={self.k1}, k2={self.k2}): expected at least 1 each.")
+        whole = all(isinstance(k, int | np.integer) and not isinstance(k, bool) for k in (self.k1, self.k2))
+        if not whole or self.k1 < 1 or self.k2 < 1:
+            raise InputError(f"CBGM(k1={self.k1!r}, k2={self.k2!r}): expected whole numbers, at least 1 each.")
+        object.__setattr__(self, "k1", int(self.k1))
+        object.__setattr__(self, "k2", int(self.k2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,20 +41,18 @@ class Revisions:
         queries: (r,) int64, ascending, numbers within the block that was revised.
         detections: (r,) int64, ascending for each query.
         before, after: (r,) float64.
-        times: (r,) int64: how often the detection is searched with the revised similarity.
     """
 
     queries: np.ndarray
     detections: np.ndarray
     before: np.ndarray
     after: np.ndarray
-    times: np.ndarray
 
     @classmethod
     def none(cls) -> Revisions:
         """Nothing was changed."""
         whole, real = np.zeros(0, np.int64), np.zeros(0)
-        return cls(whole, whole, real, real, whole)
+        return cls(whole, whole, real, real)
 
     def applied(self, queries: np.ndarray, detections: np.ndarray, similarities: np.ndarray) -> np.ndarray:
         """(n,) the similarities of pairs, those that were changed replaced."""

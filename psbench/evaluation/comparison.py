@@ -22,17 +22,19 @@ _DIGITS = 12
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Comparison:
-    """The result of `compare`, over the queries with a match in their gallery.
+    """The result of `compare`, over the queries that count in both evaluations.
 
     Attributes:
         dataset, protocol, protocol_version, protocol_digest, synthetic: what both were evaluated on.
         metric: what is compared, for example "map".
-        a, b: the means of the two, in [0, 1]; NaN where no query has a match.
+        a, b: the means of the two, in [0, 1]; NaN where no query counts.
         difference: b - a: positive where the second is better.
         low, high: confidence interval of the difference; NaN with fewer than two identities.
         p_value: how often two equally good methods would differ at least as much, in (0, 1].
         level, samples, seed: how interval and p-value were drawn.
         queries, identities: over how many the means go.
+        unanswered: queries that count in one of the two only, and therefore in neither mean (where the query is a
+            detection and there is none).
         better, worse, equal: how many queries have more, less, and as much in b as in a.
         per_query: one row a query, the largest loss of b first: query (its row in `Evaluation.per_query`), scene,
             person_id, a, b, difference.
@@ -55,6 +57,7 @@ class Comparison:
     seed: int
     queries: int
     identities: int
+    unanswered: int
     better: int
     worse: int
     equal: int
@@ -111,9 +114,11 @@ def compare(
             "b": metric_values(b.per_query, metric),
         }
     )
-    mean_a, mean_b = float(frame["a"].mean()), float(frame["b"].mean())
+    unanswered = int((frame["a"].isna() != frame["b"].isna()).sum())
     frame["difference"] = (frame["b"] - frame["a"]).round(_DIGITS)
-    frame = frame.dropna(subset="difference").sort_values("difference", kind="stable", ignore_index=True)
+    frame = frame.dropna(subset="difference")
+    mean_a, mean_b = float(frame["a"].mean()), float(frame["b"].mean())
+    frame = frame.sort_values("difference", kind="stable", ignore_index=True)
     difference, person_ids = frame["difference"], frame["person_id"]
     low, high = cluster_bootstrap(difference, person_ids, level=level, samples=samples, seed=seed)
     sums, _ = identity_sums(difference, person_ids)
@@ -135,6 +140,7 @@ def compare(
         seed=seed,
         queries=len(frame),
         identities=len(sums),
+        unanswered=unanswered,
         better=int((difference > 0).sum()),
         worse=int((difference < 0).sum()),
         equal=int((difference == 0).sum()),
@@ -143,6 +149,10 @@ def compare(
 
 
 def _check_comparable(a: Evaluation, b: Evaluation) -> None:
+    from psbench.evaluation.evaluation import Evaluation
+
+    if wrong := [type(e).__name__ for e in (a, b) if not isinstance(e, Evaluation)]:
+        raise InputError(f"compare was given {' and '.join(wrong)}, expected two results of evaluate.")
     names = [f"{e.dataset} {e.protocol}, digest {e.protocol_digest[:12]}" for e in (a, b)]
     counts = [len(e.per_query) for e in (a, b)]
     faults = []

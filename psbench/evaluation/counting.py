@@ -8,9 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
+from psbench.blocks import ranges
 from psbench.evaluation.arrays import Arrays
 from psbench.evaluation.search import Asked
-from psbench.evaluation.segments import ranges, weight_from
+from psbench.evaluation.segments import weight_from
 from psbench.evaluation.similarities import Similarities, Tile
 
 _REACHED_AT_ONCE = 2**16

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
+from numbers import Real
 
 import numpy as np
 
+from psbench.blocks import ranges
 from psbench.evaluation.gallery import GalleryDetections, arrange, scene_faults
 from psbench.evaluation.rules import Rules, rules_of
-from psbench.evaluation.segments import pair_iou, ranges, segment_argmax
+from psbench.evaluation.segments import pair_iou, segment_argmax
 from psbench.predictions import Predictions
 from psbench_data import UNLABELED, InputError, Scenes
 
@@ -61,13 +65,47 @@ def evaluate_detection(
     Raises:
         InputError: naming every scene that is unknown or missing.
     """
+    if not isinstance(predictions, Predictions) or not isinstance(scenes, Scenes):
+        raise InputError(
+            f"evaluate_detection was given {type(predictions).__name__} and {type(scenes).__name__}, expected "
+            'Predictions (Predictions.load(folder)) and Scenes (dataset.split("test")).'
+        )
     rules = rules_of(preset)
     threshold = rules.detection_threshold if det_threshold is None else det_threshold
-    if not 0 <= threshold <= 1:
-        raise InputError(f"det_threshold is {threshold}, expected 0 to 1.")
+    if not isinstance(threshold, Real) or not 0 <= threshold <= 1:
+        raise InputError(f"det_threshold is {threshold!r}, expected 0 to 1.")
+    threshold = float(threshold)
     if faults := scene_faults(predictions, scenes, np.arange(len(scenes))):
         raise InputError(faults)
     return detection_of(arrange(predictions, scenes, threshold), scenes, rules, threshold, labeled_only)
+
+
+@dataclass(frozen=True, eq=False)
+class PendingDetection:
+    """The detection evaluation of predictions, made when it is first asked for.
+
+    Attributes:
+        predictions: without their embeddings, which may be large.
+        scenes, rules: as for `evaluate_detection`.
+    """
+
+    predictions: Predictions
+    scenes: Scenes
+    rules: Rules
+
+    @classmethod
+    def of(cls, predictions: Predictions, scenes: Scenes, rules: Rules) -> PendingDetection:
+        """Keep what it takes."""
+        none = np.zeros((0, 0), np.float32)
+        light = dataclasses.replace(predictions, embeddings=none, query_embeddings=none, context=None)
+        return cls(light, scenes, rules)
+
+    @cached_property
+    def result(self) -> DetectionEvaluation:
+        """Over the predicted scenes, all people."""
+        threshold = self.rules.detection_threshold
+        gallery = arrange(self.predictions, self.scenes, threshold)
+        return detection_of(gallery, self.scenes, self.rules, threshold, labeled_only=False)
 
 
 def detection_of(

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from psbench.evaluation.breakdown import breakdown
+from psbench.evaluation.breakdown import QUERY_COLUMNS, TOP, breakdown
 from psbench.evaluation.cbgm import CBGM
-from psbench.evaluation.detection import DetectionEvaluation
+from psbench.evaluation.detection import DetectionEvaluation, PendingDetection
 from psbench.evaluation.ranks import Ranks
 from psbench.evaluation.uncertainty import cluster_bootstrap, metric_values
 from psbench.evaluation.visits import Targets
-from psbench_data import Protocol
+from psbench_data import InputError, Protocol
 
 if TYPE_CHECKING:
     import pandas as pd
-
-TOP = (1, 5, 10)
-"""The k of top-k that tables show; `Evaluation.top` takes any."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -39,10 +34,11 @@ class Evaluation:
         keep: how many proposals of each query were kept over its gallery; None for all.
         per_query: one row a query: scene, person_id, camera_id, box_height (pixels), gallery_size, matches (true boxes
             in its gallery), found (of them, detected), ap, top1, top5, top10, rank (of the first right detection, from
-            1; missing if there is none).
+            1; missing if there is none). A query that is skipped has no ap and no top-k.
         per_box: one row for each true box that can be found: query, scene, camera_id, box_height (pixels), found,
-            similarity, rank, precision (at its place in the ranking; 0 where it is not found, so that their mean over
-            a query's matches is its ap).
+            similarity, rank (how many detections are as similar as its right one or more, itself and other right ones
+            among them; `per_query` counts the wrong ones before it), precision (at its place in the ranking; 0 where it
+            is not found, so that their mean over a query's matches is its ap).
         skipped: queries without any true box in their gallery, or without an embedding under the preset's rules; they
             are in no mean, and their ap is missing.
         synthetic: whether the protocol's dataset was written by `psbench-data synthesize`.
@@ -61,7 +57,7 @@ class Evaluation:
     per_box: pd.DataFrame
     skipped: int
     synthetic: bool
-    _detect: Callable[[], DetectionEvaluation]
+    _detection: PendingDetection | None
 
     @property
     def map(self) -> float:
@@ -73,14 +69,16 @@ class Evaluation:
         counted = self.per_query["ap"].notna()
         return float((self.per_query["rank"][counted] <= k).mean())
 
-    @cached_property
+    @property
     def detection(self) -> DetectionEvaluation:
         """Recall and AP of the detections, over the predicted test scenes.
 
         Raises:
             InputError: pairwise predictions have none: what they find in a scene depends on the query.
         """
-        return self._detect()
+        if self._detection is None:
+            raise InputError("pairwise predictions have no detection: what they find in a scene depends on the query.")
+        return self._detection.result
 
     @property
     def pairwise(self) -> bool:
@@ -166,7 +164,7 @@ def query_table(protocol: Protocol, targets: Targets, counted: np.ndarray, ranks
     first = np.full(size, np.inf)
     np.minimum.at(first, owner, ranks.at_least - ranks.right_at_least - ranks.again_at_least + 1)
     camera = scenes.camera_ids[queries.scenes]
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "scene": queries.scene_names,
             "person_id": queries.person_ids,
@@ -176,10 +174,12 @@ def query_table(protocol: Protocol, targets: Targets, counted: np.ndarray, ranks
             "matches": targets.matches,
             "found": np.bincount(owner, minlength=size),
             "ap": ap,
-            **{f"top{k}": first <= k for k in TOP},
+            **{f"top{k}": pd.array(first <= k, "boolean") for k in TOP},
             "rank": np.where(np.isinf(first), np.nan, first),
         }
     )
+    table.loc[~counted, [f"top{k}" for k in TOP]] = pd.NA
+    return table[list(QUERY_COLUMNS)]
 
 
 def box_table(protocol: Protocol, targets: Targets, counted: np.ndarray, ranks: Ranks) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -18,39 +19,51 @@ from psbench_data import InputError, Protocol
 
 def argument_faults(
     predictions: Any,
-    protocols: Sequence[Any],
-    det_threshold: float | None,
-    cbgm: CBGM | None,
-    keep: int | None,
-    memory: int,
+    protocols: Any,
+    det_threshold: Any,
+    cbgm: Any,
+    keep: Any,
+    memory: Any,
 ) -> list[str]:
-    pairwise = isinstance(predictions, PairwisePredictions)
-    if not isinstance(predictions, Predictions | PairwisePredictions) or not all(
-        isinstance(protocol, Protocol) for protocol in protocols
-    ):
-        given = ", ".join(sorted({type(p).__name__ for p in protocols}))
+    """Everything that cannot be right in the arguments of `evaluate_all`, whatever the predictions hold."""
+    if not isinstance(predictions, Predictions | PairwisePredictions):
         return [
-            f"evaluate was given {type(predictions).__name__} and {given}, expected Predictions "
-            '(Predictions.load(folder)) and a Protocol (dataset.protocol("gallery-100")).'
+            f"evaluate was given {type(predictions).__name__}, expected Predictions (Predictions.load(folder)) or "
+            "PairwisePredictions."
         ]
+    listed = protocols if isinstance(protocols, list | tuple) else [protocols]
+    if wrong := sorted({type(p).__name__ for p in listed if not isinstance(p, Protocol)}):
+        return [
+            f"evaluate was given {', '.join(wrong)}, expected a Protocol "
+            '(dataset.protocol("gallery-100")); evaluate_all takes a list of them.'
+        ]
+    pairwise = isinstance(predictions, PairwisePredictions)
     faults = []
-    if not protocols:
+    if isinstance(protocols, Protocol):
+        faults.append("evaluate_all was given one protocol. Give a list of them, or use evaluate.")
+    if not listed:
         faults.append("no protocol was given. Name at least one.")
-    if det_threshold is not None and not 0 <= det_threshold <= 1:
-        faults.append(f"det_threshold is {det_threshold}, expected 0 to 1.")
+    if det_threshold is not None and (not _is_number(det_threshold, Real) or not 0 <= det_threshold <= 1):
+        faults.append(f"det_threshold is {det_threshold!r}, expected 0 to 1.")
     if pairwise and det_threshold is not None:
         faults.append(
             "det_threshold: pairwise predictions have no scores. Leave it out, or choose proposals with keep."
         )
+    if cbgm is not None and not isinstance(cbgm, CBGM):
+        faults.append(f"cbgm is {cbgm!r}, expected CBGM(k1, k2), for example CBGM(10, 3).")
     if pairwise and cbgm is not None:
         faults.append("cbgm: it revises similarities of embeddings, and pairwise predictions have none. Leave it out.")
     if keep is not None and not pairwise:
         faults.append("keep: it chooses among the proposals of pairwise predictions. Leave it out for these.")
-    if keep is not None and keep < 1:
-        faults.append(f"keep is {keep}, expected at least 1.")
-    if memory < 2**20:
-        faults.append(f"memory is {memory} bytes, expected at least {2**20}.")
+    if keep is not None and (not _is_number(keep, Integral) or keep < 1):
+        faults.append(f"keep is {keep!r}, expected a whole number, at least 1.")
+    if not _is_number(memory, Integral) or memory < 2**20:
+        faults.append(f"memory is {memory!r} bytes, expected a whole number, at least {2**20}.")
     return faults
+
+
+def _is_number(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def fit_faults(

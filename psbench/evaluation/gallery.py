@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from psbench.evaluation.segments import ranges
+from psbench.blocks import query_names, ranges
 from psbench.pairwise import PairwisePredictions
 from psbench.predictions import Predictions
 from psbench_data import InputError, Protocol, Scenes
@@ -135,16 +135,13 @@ def query_rows(predictions: Predictions | PairwisePredictions, protocol: Protoco
                 "Give one for each of protocol.queries, in that order."
             )
         return np.arange(len(queries))
-    rows = {
-        (scene, box.tobytes()): i
-        for i, (scene, box) in enumerate(zip(predictions.query_scenes, predictions.query_boxes, strict=True))
-    }
-    keys = [(scene, box.tobytes()) for scene, box in zip(queries.scene_names, queries.boxes, strict=True)]
+    rows = {key: i for i, key in enumerate(query_names(predictions.query_scenes, predictions.query_boxes))}
+    keys = query_names(queries.scene_names, queries.boxes)
     missing = [
         f"predictions: query {i} of {protocol.name} (scene {scene!r}, box {queries.boxes[i].tolist()}) "
         "is not among those predicted. Predict every query of the protocol."
-        for i, (scene, box) in enumerate(keys)
-        if (scene, box) not in rows
+        for i, (scene, _) in enumerate(keys)
+        if keys[i] not in rows
     ]
     if missing:
         raise InputError(missing)

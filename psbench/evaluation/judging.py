@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,11 +9,11 @@ import numpy as np
 from psbench.evaluation.adapting import adapted
 from psbench.evaluation.arrays import arrays_on
 from psbench.evaluation.cbgm import CBGM
-from psbench.evaluation.detection import DetectionEvaluation, detection_of
+from psbench.evaluation.detection import PendingDetection
 from psbench.evaluation.evaluation import Evaluation, box_table, query_table
 from psbench.evaluation.fitting import argument_faults, fit_faults
 from psbench.evaluation.gallery import arrange, query_rows, scenes_needed
-from psbench.evaluation.pairs import in_galleries, pairwise_ranks
+from psbench.evaluation.pairs import asked, in_galleries, pairwise_ranks
 from psbench.evaluation.ranks import Ranks, rank
 from psbench.evaluation.rules import Rules, rules_of
 from psbench.evaluation.search import Search
@@ -112,8 +111,6 @@ def evaluate_all(
     faults = argument_faults(predictions, protocols, det_threshold, cbgm, keep, memory)
     if faults := faults or fit_faults(predictions, protocols, rules, cbgm):
         raise InputError(faults)
-    if cbgm is not None:
-        rules = rules.with_cbgm()
     thresholds: list[float | None] = []
     results: list[_Result] = []
     if isinstance(predictions, PairwisePredictions):
@@ -128,14 +125,9 @@ def evaluate_all(
             results += [(search.targets, search.counted, ranks) for search, ranks in zip(searches, found, strict=True)]
             thresholds += [threshold] * len(group)
 
-    @functools.cache
-    def detect() -> DetectionEvaluation:
-        if isinstance(predictions, PairwisePredictions):
-            raise InputError("pairwise predictions have no detection: what they find in a scene depends on the query.")
-        scenes = protocols[0].scenes
-        gallery = arrange(predictions, scenes, rules.detection_threshold)
-        return detection_of(gallery, scenes, rules, rules.detection_threshold, labeled_only=False)
-
+    detection = None
+    if isinstance(predictions, Predictions):
+        detection = PendingDetection.of(predictions, protocols[0].scenes, rules)
     return [
         Evaluation(
             protocol=protocol.name,
@@ -151,7 +143,7 @@ def evaluate_all(
             per_box=box_table(protocol, targets, counted, ranks),
             skipped=int((~counted).sum()),
             synthetic=protocol.synthetic,
-            _detect=detect,
+            _detection=detection,
         )
         for protocol, threshold, (targets, counted, ranks) in zip(protocols, thresholds, results, strict=True)
     ]
@@ -171,6 +163,8 @@ def prepared(
     memory: int = MEMORY,
 ) -> tuple[list[Search], Similarities]:
     """The searches of several protocols over one gallery, and the similarities that they share."""
+    if cbgm is not None:
+        rules = rules.with_cbgm()
     if rules.query == "detection":
         predictions, embedded = adapted(predictions, protocols[0], rules, det_threshold)
         rows = [embedded]
@@ -182,20 +176,22 @@ def prepared(
         Search(protocol, rules, gallery, of_protocol, cbgm, predictions.context)
         for protocol, of_protocol in zip(protocols, rows, strict=True)
     ]
-    return searches, Similarities(predictions, gallery.rows, arrays_on(device), memory)
+    similarities = Similarities(predictions, gallery.rows, arrays_on(device), memory, normalise=rules.normalise)
+    return searches, similarities
 
 
 def _together(
     protocols: Sequence[Protocol], rules: Rules, det_threshold: float | None
 ) -> list[tuple[Sequence[Protocol], float]]:
     """The protocols, in order, that share a search of the gallery, and from which score detections take part."""
-    thresholds = [rules.det_threshold(protocol) if det_threshold is None else det_threshold for protocol in protocols]
+    thresholds = [float(rules.det_threshold(p) if det_threshold is None else det_threshold) for p in protocols]
     if rules.query == "box" and len(set(thresholds)) == 1:
         return [(protocols, thresholds[0])]
     return [([protocol], threshold) for protocol, threshold in zip(protocols, thresholds, strict=True)]
 
 
 def _pairwise(predictions: PairwisePredictions, protocol: Protocol, rules: Rules, keep: int | None) -> _Result:
+    predictions = asked(predictions, protocol)
     if keep is not None:
         predictions = predictions.keep(keep, among=in_galleries(predictions, protocol, rules))
     targets = targets_of(protocol, rules)

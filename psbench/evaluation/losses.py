@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from psbench.blocks import ranges
 from psbench.evaluation.cbgm import CBGM, Revisions
 from psbench.evaluation.gallery import GalleryDetections
 from psbench.evaluation.judging import MEMORY, evaluate, prepared
@@ -17,7 +18,7 @@ from psbench.evaluation.matching import revisions
 from psbench.evaluation.ranks import Ranks, rank
 from psbench.evaluation.rules import rules_of
 from psbench.evaluation.search import Asked, Search
-from psbench.evaluation.segments import pair_iou, ranges, weight_from
+from psbench.evaluation.segments import pair_iou, weight_from
 from psbench.evaluation.similarities import Similarities, Tiles
 from psbench.pairwise import PairwisePredictions
 from psbench.predictions import Predictions
@@ -124,7 +125,7 @@ def error_analysis(
         predictions, protocol, det_threshold=det_threshold, preset=preset, progress=progress, **options
     )
     assert evaluation.det_threshold is not None
-    rules = rules_of(preset) if cbgm is None else rules_of(preset).with_cbgm()
+    rules = rules_of(preset)
     [search], similarities = prepared(predictions, [protocol], rules, evaluation.det_threshold, **options)
     on_person = _on_person(search.gallery, protocol.scenes)
     [ranks] = rank([search], similarities, progress=progress, only=on_person)
@@ -219,7 +220,7 @@ def _searched(
     return (
         np.concatenate([np.arange(len(queries)), mine, mine]),
         np.concatenate([exact, revised.before[theirs], revised.after[theirs]]),
-        np.concatenate([times, -revised.times[theirs], revised.times[theirs]]),
+        np.concatenate([times, np.full(len(theirs), -1), np.ones(len(theirs), np.int64)]),
     )
 
 

@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from psbench.blocks import ranges
 from psbench.evaluation.cbgm import Revisions
 from psbench.evaluation.gallery import GalleryDetections
 from psbench.evaluation.search import Asked, Search
-from psbench.evaluation.segments import ranges
 from psbench.evaluation.similarities import Similarities, Tile
 
 _AT_ONCE = 2**19
@@ -25,13 +25,11 @@ class _Similar:
         owner: (m,) int64, which of the asked queries, ascending.
         detections: (m,) int64.
         similarities: (m,) float64.
-        times: (m,) int16, how often their scenes are searched with revised similarities.
     """
 
     owner: np.ndarray
     detections: np.ndarray
     similarities: np.ndarray
-    times: np.ndarray
 
     def one_a_scene(self, gallery: GalleryDetections) -> _Similar:
         """One detection of each query and scene, by rising scene."""
@@ -45,11 +43,11 @@ class _Similar:
         return self[order[np.arange(len(order)) - np.searchsorted(owner, owner) < k1]]
 
     def __getitem__(self, chosen: np.ndarray) -> _Similar:
-        return _Similar(self.owner[chosen], self.detections[chosen], self.similarities[chosen], self.times[chosen])
+        return _Similar(self.owner[chosen], self.detections[chosen], self.similarities[chosen])
 
     @classmethod
     def joined(cls, parts: Sequence[_Similar]) -> _Similar:
-        columns = zip(*((p.owner, p.detections, p.similarities, p.times) for p in parts), strict=True)
+        columns = zip(*((p.owner, p.detections, p.similarities) for p in parts), strict=True)
         return cls(*map(np.concatenate, columns))
 
 
@@ -65,7 +63,7 @@ def revisions(asked: Sequence[Asked], similarities: Similarities, tiles: Iterabl
         return [Revisions.none() for _ in asked]
     search, k1 = asked[0].search, asked[0].search.cbgm.k1
     nothing = np.zeros(0, np.int64)
-    similar = [_Similar(nothing, nothing, np.zeros(0), nothing)] * len(asked)
+    similar = [_Similar(nothing, nothing, np.zeros(0))] * len(asked)
     for tile in tiles:
         values = similarities.arrays.get(tile.values)
         peaks = _peaks(search.gallery, tile.stretch, values)
@@ -89,7 +87,7 @@ def revisions(asked: Sequence[Asked], similarities: Similarities, tiles: Iterabl
         before = similarities.arrays.get(similarities.exact(of.embedded[f.owner[kept]], changed))
         if of.search.rules.cbgm == "mean":
             after = (before + after) / 2
-        revised.append(Revisions(f.owner[kept], changed, before, after, f.times[kept].astype(np.int64)))
+        revised.append(Revisions(f.owner[kept], changed, before, after))
     return revised
 
 
@@ -132,24 +130,26 @@ def _reached(
     step = max(1, _AT_ONCE // peaks.shape[1])
     for start in range(0, len(asked.queries), step):
         local = asked.local[start : start + step]
-        times = search.visits.revised(asked.queries[start : start + step], scenes)
-        least, near = np.full(len(local), -np.inf), []
-        for i, of_query in enumerate(times > 0):
+        searched_scenes = search.visits.revised(asked.queries[start : start + step], scenes)
+        least, near = np.full(len(local), -np.inf, np.float32), []
+        for i, of_query in enumerate(searched_scenes):
             searched = np.flatnonzero(of_query)
             of_scenes = peaks[local[i], searched]
             if len(searched) > k1:
                 # The best of k1 scenes are k1 detections, so the k1 most similar reach the least of them. Rounding must
                 # not decide who is among these: whoever could be is compared exactly.
-                least[i] = np.partition(of_scenes, len(searched) - k1)[len(searched) - k1] - margin[start + i]
+                least[i] = np.nextafter(
+                    np.float32(np.partition(of_scenes, len(searched) - k1)[len(searched) - k1] - margin[start + i]),
+                    np.float32(-np.inf),
+                )
             near.append(searched[of_scenes >= least[i]])
         owner, scene = np.repeat(np.arange(len(near)), [len(n) for n in near]), np.concatenate(near)
-        often = times[owner, scene]
         begins, counts = gallery.within(scenes.start + scene, stretch)
-        detections, owner, often = ranges(begins, counts), np.repeat(owner, counts), np.repeat(often, counts)
+        detections, owner = ranges(begins, counts), np.repeat(owner, counts)
         kept = values[local[owner], detections - stretch.start] >= least[owner]
         owner, detections = start + owner[kept], detections[kept]
         exact = similarities.arrays.get(similarities.exact(asked.embedded[owner], detections))
-        yield _Similar(owner, detections, exact, often[kept])
+        yield _Similar(owner, detections, exact)
 
 
 def _matched(

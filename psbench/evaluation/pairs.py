@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from psbench.blocks import ranges
 from psbench.evaluation.gallery import query_rows
 from psbench.evaluation.ranks import Ranks
 from psbench.evaluation.rules import Rules
-from psbench.evaluation.segments import pair_iou, ranges, segment_argmax, weight_from
+from psbench.evaluation.segments import pair_iou, segment_argmax, weight_from
 from psbench.evaluation.visits import Targets, Visits
 from psbench.pairwise import PairwisePredictions
 from psbench_data import InputError, Protocol
@@ -41,19 +42,35 @@ def pairwise_faults(predictions: PairwisePredictions, protocol: Protocol, rules:
     return faults
 
 
-def pairwise_ranks(predictions: PairwisePredictions, protocol: Protocol, rules: Rules, targets: Targets) -> Ranks:
-    """Where the right boxes stand among all boxes of their query; `detections` are rows of the predictions' boxes."""
-    visits, scene_of = Visits(protocol, rules), _scenes_of(predictions, protocol)
-    pair, owner = _asked_pairs(predictions, protocol)
-    scene, similarity = scene_of[pair], predictions.similarities.astype(np.float64)
+def asked(predictions: PairwisePredictions, protocol: Protocol) -> PairwisePredictions:
+    """The predictions of a protocol's queries, in their order."""
+    return predictions.of_queries(query_rows(predictions, protocol))
 
-    key = owner * len(protocol.scenes) + scene
+
+def in_galleries(predictions: PairwisePredictions, protocol: Protocol, rules: Rules) -> np.ndarray:
+    """(P,) bool: the pairs whose scene is in the gallery of their query; the predictions are those of `asked`."""
+    scenes = _scenes_of(predictions, protocol)
+    return Visits(protocol, rules).of_pairs(predictions.pair_queries, scenes) > 0
+
+
+def pairwise_ranks(predictions: PairwisePredictions, protocol: Protocol, rules: Rules, targets: Targets) -> Ranks:
+    """Where the right boxes stand among all boxes of their query.
+
+    Args:
+        predictions: those of `asked`; `detections` of the result are rows of their boxes.
+        protocol, rules: what is searched.
+        targets: what is to be found.
+    """
+    visits, scene, owner = Visits(protocol, rules), _scenes_of(predictions, protocol), predictions.pair_queries
+    similarity, counts = predictions.similarities.astype(np.float64), predictions.counts
+
+    key = owner.astype(np.int64) * len(protocol.scenes) + scene
     order = np.argsort(key)
     wanted = targets.queries * len(protocol.scenes) + targets.scenes
     # Every scene with a target is searched, so its pair is there.
-    place = pair[order[np.searchsorted(key, wanted, sorter=order)]]
-    target = np.repeat(np.arange(len(wanted)), predictions.counts[place])
-    near = ranges(predictions.offsets[place], predictions.counts[place])
+    pair = order[np.searchsorted(key, wanted, sorter=order)]
+    target = np.repeat(np.arange(len(wanted)), counts[pair])
+    near = ranges(predictions.offsets[pair], counts[pair])
     dtype = np.float32 if rules.true_boxes == "annotation" else np.float64
     iou = pair_iou(predictions.boxes[near], targets.boxes[target], dtype)
     enough = iou >= match_iou_threshold(targets.boxes[target])
@@ -61,9 +78,7 @@ def pairwise_ranks(predictions: PairwisePredictions, protocol: Protocol, rules: 
     best = segment_argmax(similarity[near], target)
     target, right = target[best], near[best]
 
-    counts = predictions.counts[pair]
-    box = ranges(predictions.offsets[pair], counts)
-    items = np.repeat(owner, counts), similarity[box], np.repeat(visits.of_pairs(owner, scene), counts)
+    items = np.repeat(owner, counts), similarity, np.repeat(visits.of_pairs(owner, scene), counts)
     probes = targets.queries[target], similarity[right]
     again = visits.again(probes[0], targets.scenes[target])
     return Ranks(
@@ -76,22 +91,7 @@ def pairwise_ranks(predictions: PairwisePredictions, protocol: Protocol, rules: 
     )
 
 
-def in_galleries(predictions: PairwisePredictions, protocol: Protocol, rules: Rules) -> np.ndarray:
-    """(P,) bool: the pairs whose scene is in the gallery of their query."""
-    pair, owner = _asked_pairs(predictions, protocol)
-    inside = np.zeros(len(predictions.pair_scenes), bool)
-    inside[pair] = Visits(protocol, rules).of_pairs(owner, _scenes_of(predictions, protocol)[pair]) > 0
-    return inside
-
-
 def _scenes_of(predictions: PairwisePredictions, protocol: Protocol) -> np.ndarray:
     """(P,) int64: the test scene of each pair."""
     positions = [protocol.scenes.positions[name] for name in predictions.scene_names]
     return np.array(positions, np.int64)[predictions.pair_scenes]
-
-
-def _asked_pairs(predictions: PairwisePredictions, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) int64 each: the pairs of the protocol's queries, and of which query each is."""
-    rows, offsets = query_rows(predictions, protocol), predictions.query_offsets
-    counts = offsets[rows + 1] - offsets[rows]
-    return ranges(offsets[rows], counts), np.repeat(np.arange(len(rows)), counts)

@@ -118,9 +118,10 @@ class _Part:
         if len(revised.queries):
             # What was revised has been counted at its old place.
             kept = slice(None) if counter.only is None else counter.only[revised.detections]
-            group, times = revised.queries[kept], revised.times[kept]
-            at_least = at_least + weight_from((group, revised.after[kept], times), probes)
-            at_least = at_least - weight_from((group, revised.before[kept], times), probes)
+            group = revised.queries[kept]
+            once = np.ones(len(group), np.int64)
+            at_least = at_least + weight_from((group, revised.after[kept], once), probes)
+            at_least = at_least - weight_from((group, revised.before[kept], once), probes)
         right = weight_from((*probes, np.ones(len(at_least), np.int64)), probes)
         plain = revised.plain(counter.owner, self._detection, counter.right)
         search, queries = counter.asked.search, counter.asked.queries[counter.owner]

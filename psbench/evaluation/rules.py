@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from psbench_data import InputError, Protocol
@@ -60,72 +61,82 @@ class Rules:
         """The same where CBGM revises similarities: all code that has it searches a scene once."""
         return dataclasses.replace(self, repeats="once")
 
-    def differences(self, protocol: Protocol) -> list[str]:
-        """In words, what differs from psbench's own rules and can matter under a protocol."""
-        usual = Rules()
+    def differences(
+        self, protocol: Protocol, *, det_threshold: float | None = None, cbgm: bool = False, pairwise: bool = False
+    ) -> list[str]:
+        """In words, what differs from psbench's own rules and can matter.
+
+        Args:
+            protocol: what is evaluated.
+            det_threshold: the one that all evaluators are given, if they are.
+            cbgm: whether similarities are revised.
+            pairwise: whether predictions are pairwise: without scores, embeddings and a scene of the query.
+        """
+        rules, usual = self.with_cbgm() if cbgm else self, Rules()
         full_of_lists = protocol.rest != "none" and not protocol.by_rule
+        threshold = rules.det_threshold(protocol)
+        own_threshold = det_threshold is None and not pairwise and threshold != usual.det_threshold(protocol)
         said = [
-            (
-                self.det_threshold(protocol) != usual.det_threshold(protocol),
-                f"detections from a score of {self.det_threshold(protocol)}",
-            ),
-            (self.repeats == "each" and not protocol.by_rule, "a scene listed twice is scored twice"),
-            (self.own_scene == "never" and not protocol.by_rule, "the query's own scene is never searched"),
-            (self.true_boxes == "annotation", "true boxes from the annotation, neither rounded nor clipped"),
-            (self.lists_again and full_of_lists, "the listed scenes are scored a second time, all wrong (a defect)"),
-            (self.query == "detection", "the query is the detection that overlaps its box most"),
-            (self.normalise, "embeddings scaled to length one"),
-            (self.cbgm == "mean", "CBGM takes the mean"),
+            (own_threshold, f"detections from a score of {threshold}"),
+            (rules.repeats == "each" and not protocol.by_rule, "a scene listed twice is scored twice"),
+            (rules.own_scene == "never" and not protocol.by_rule, "the query's own scene is never searched"),
+            (rules.true_boxes == "annotation", "true boxes from the annotation, neither rounded nor clipped"),
+            (rules.lists_again and full_of_lists, "the listed scenes are scored a second time, all wrong (a defect)"),
+            (rules.query == "detection" and not pairwise, "the query is the detection that overlaps its box most"),
+            (rules.normalise and not pairwise, "embeddings scaled to length one"),
+            (rules.cbgm == "mean" and cbgm, "CBGM takes the mean"),
         ]
         return [words for differs, words in said if differs]
 
 
 _BOTH = ("cuhk_sysu", "prw")
 
-PRESETS = {
-    rules.name: rules
-    for rules in (
-        Rules(),
-        Rules(name="seqnet", source="serend1p1ty/SeqNet, and COAT", datasets=_BOTH, lists_again=True),
-        Rules(name="glcnet", source="ZhengPeng7/GLCNet", datasets=(*_BOTH, "movienet_cs"), lists_again=True),
-        Rules(name="nae", source="dichen-cd/NAE4PS", datasets=_BOTH, repeats="each", first_person_unlabelled=True),
-        Rules(
-            name="oim",
-            source="ShuangLI59/person_search, and serend1p1ty/person_search",
-            datasets=("cuhk_sysu",),
-            repeats="each",
-            detection_threshold=0.5,
-            first_person_unlabelled=True,
-        ),
-        Rules(
-            name="pcnet",
-            source="zhongyingji/PCNetPS",
-            datasets=_BOTH,
-            repeats="each",
-            own_scene="never",
-            true_boxes="annotation",
-        ),
-        Rules(
-            name="alignps",
-            source="daodaofr/AlignPS",
-            datasets=_BOTH,
-            det_thresholds=(0.2, 0.15),
-            repeats="each",
-            query="detection",
-            normalise=True,
-        ),
-        Rules(
-            name="pstr",
-            source="JialeCao001/PSTR",
-            datasets=_BOTH,
-            det_thresholds=(0.25, 0.3),
-            repeats="each",
-            query="detection",
-            normalise=True,
-            cbgm="mean",
-        ),
-    )
-}
+PRESETS = MappingProxyType(
+    {
+        rules.name: rules
+        for rules in (
+            Rules(),
+            Rules(name="seqnet", source="serend1p1ty/SeqNet, and COAT", datasets=_BOTH, lists_again=True),
+            Rules(name="glcnet", source="ZhengPeng7/GLCNet", datasets=(*_BOTH, "movienet_cs"), lists_again=True),
+            Rules(name="nae", source="dichen-cd/NAE4PS", datasets=_BOTH, repeats="each", first_person_unlabelled=True),
+            Rules(
+                name="oim",
+                source="ShuangLI59/person_search, and serend1p1ty/person_search",
+                datasets=("cuhk_sysu",),
+                repeats="each",
+                detection_threshold=0.5,
+                first_person_unlabelled=True,
+            ),
+            Rules(
+                name="pcnet",
+                source="zhongyingji/PCNetPS",
+                datasets=_BOTH,
+                repeats="each",
+                own_scene="never",
+                true_boxes="annotation",
+            ),
+            Rules(
+                name="alignps",
+                source="daodaofr/AlignPS",
+                datasets=_BOTH,
+                det_thresholds=(0.2, 0.15),
+                repeats="each",
+                query="detection",
+                normalise=True,
+            ),
+            Rules(
+                name="pstr",
+                source="JialeCao001/PSTR",
+                datasets=_BOTH,
+                det_thresholds=(0.25, 0.3),
+                repeats="each",
+                query="detection",
+                normalise=True,
+                cbgm="mean",
+            ),
+        )
+    }
+)
 """The published evaluators by name, the default first."""
 
 
@@ -135,6 +146,6 @@ def rules_of(preset: str) -> Rules:
     Raises:
         InputError: there is none of that name.
     """
-    if preset not in PRESETS:
-        raise InputError(f"no evaluator is called {preset!r}. {near_names(preset, PRESETS)}")
+    if not isinstance(preset, str) or preset not in PRESETS:
+        raise InputError(f"no evaluator is called {preset!r}. {near_names(str(preset), PRESETS)}")
     return PRESETS[preset]

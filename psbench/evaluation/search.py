@@ -7,10 +7,11 @@ from functools import cached_property
 
 import numpy as np
 
+from psbench.blocks import ranges
 from psbench.evaluation.cbgm import CBGM
 from psbench.evaluation.gallery import GalleryDetections
 from psbench.evaluation.rules import Rules
-from psbench.evaluation.segments import pair_iou, ranges
+from psbench.evaluation.segments import pair_iou
 from psbench.evaluation.visits import Targets, Visits, targets_of
 from psbench.predictions import QueryContext
 from psbench_data import Protocol

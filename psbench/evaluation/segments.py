@@ -5,12 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 
-def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The concatenation of `start, start + 1, ..., start + count - 1` over all segments."""
-    ends = np.cumsum(counts)
-    return np.arange(counts.sum()) + np.repeat(starts - (ends - counts), counts)
-
-
 def segment_argmax(values: np.ndarray, segments: np.ndarray) -> np.ndarray:
     """Where the largest value of each segment stands, the first of equals.
 

@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from psbench.blocks import hand_back
-from psbench.evaluation.arrays import Arrays
+from psbench.blocks import hand_back, unit
+from psbench.evaluation.arrays import PAIRS_AT_ONCE, Arrays
 from psbench.predictions import Predictions
 
 _QUERIES_AT_ONCE = 1024
-_PAIRS_AT_ONCE = 2**8
-"""The float64 copies of their embeddings fit into a cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +37,9 @@ class Similarities:
     of the input, the number of threads or the library.
     """
 
-    def __init__(self, predictions: Predictions, rows: np.ndarray, arrays: Arrays, memory: int):
+    def __init__(
+        self, predictions: Predictions, rows: np.ndarray, arrays: Arrays, memory: int, *, normalise: bool = False
+    ) -> None:
         """Bring the two sides together.
 
         Args:
@@ -47,6 +47,7 @@ class Similarities:
             rows: (N,) int64, which of its detections are the gallery's.
             arrays: the backend.
             memory: bytes that a tile and a stretch of the gallery may take each.
+            normalise: scale the embeddings of the gallery to length one, as they are needed.
         """
         queries = predictions.query_embeddings
         self.queries, self._embeddings, self._rows, self.arrays = queries, predictions.embeddings, rows, arrays
@@ -57,7 +58,8 @@ class Similarities:
         self.block = max(1, -(-len(queries) // max(1, blocks)))
         # A little more than the lengths, which are rounded themselves.
         self._norms = 1.001 * np.sqrt(np.einsum("nd,nd->n", queries, queries, dtype=np.float64))
-        self._longest = predictions.longest[0]
+        self._longest = 1.0 if normalise else predictions.longest[0]
+        self._normalise = normalise
         self._on_device = arrays.put(queries)
         self._resident: Any = None
 
@@ -78,7 +80,8 @@ class Similarities:
         2002, section 3.1), and room for products so small that they are lost.
         """
         dim = self._on_device.shape[1]
-        return dim * (2.0**-24 * self._longest * self._norms[queries] + 2.0**-125)
+        rounding = dim * 2.0**-24
+        return rounding / (1 - rounding) * self._longest * self._norms[queries] + dim * 2.0**-125
 
     @property
     def num_tiles(self) -> int:
@@ -88,16 +91,17 @@ class Similarities:
     def exact(self, queries: np.ndarray, detections: np.ndarray) -> Any:
         """(n,) float64, of the backend: the similarities of pairs, given by number."""
         put, pieces = self.arrays.put, []
-        for start in range(0, max(1, len(queries)), _PAIRS_AT_ONCE):
-            chosen = detections[start : start + _PAIRS_AT_ONCE]
-            asked = self._on_device[put(queries[start : start + _PAIRS_AT_ONCE])]
+        for start in range(0, max(1, len(queries)), PAIRS_AT_ONCE):
+            chosen = detections[start : start + PAIRS_AT_ONCE]
+            asked = self._on_device[put(queries[start : start + PAIRS_AT_ONCE])]
             found = put(self.embeddings(chosen)) if self._resident is None else self._resident[put(chosen)]
             pieces.append(self.arrays.dots(asked, found))
         return self.arrays.xp.concatenate(pieces)
 
     def embeddings(self, detections: np.ndarray) -> np.ndarray:
         """(n, D) float32: the embeddings of some detections."""
-        return self._embeddings[self._rows[detections]]
+        found = self._embeddings[self._rows[detections]]
+        return unit(found) if self._normalise else found
 
     def _load(self, stretch: slice) -> Any:
         """A stretch of the gallery; kept where it is the whole gallery."""
@@ -106,7 +110,7 @@ class Similarities:
         rows = self._rows[stretch]
         together = (np.diff(rows) == 1).all()
         found = self._embeddings[rows[0] : rows[-1] + 1] if together else self._embeddings[rows]
-        loaded = self.arrays.put(found)
+        loaded = self.arrays.put(unit(found) if self._normalise else found)
         if self.num_tiles == 1:
             self._resident = loaded
         return loaded

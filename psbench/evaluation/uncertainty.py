@@ -37,11 +37,17 @@ def metric_values(per_query: pd.DataFrame, metric: str) -> np.ndarray:
     ap = per_query["ap"].to_numpy(dtype=float, na_value=np.nan)
     if metric == "map":
         return ap
-    top = re.fullmatch(r"top([1-9]\d*)", metric)
-    if top is None:
-        raise InputError(f"no metric is called {metric!r}. {near_names(metric, _METRICS)} (top takes any k from 1.)")
+    if faults := metric_faults(metric):
+        raise InputError(faults)
     rank = per_query["rank"].to_numpy(dtype=float, na_value=np.nan)
-    return np.where(np.isnan(ap), np.nan, rank <= int(top[1]))
+    return np.where(np.isnan(ap), np.nan, rank <= int(metric.removeprefix("top")))
+
+
+def metric_faults(metric: str) -> list[str]:
+    """What is wrong with the name of a metric."""
+    if metric == "map" or re.fullmatch(r"top[1-9]\d*", metric):
+        return []
+    return [f"no metric is called {metric!r}. {near_names(metric, _METRICS)} (top takes any k from 1.)"]
 
 
 def cluster_bootstrap(

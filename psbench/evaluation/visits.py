@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from psbench.blocks import ranges
 from psbench.evaluation.rules import Rules
-from psbench.evaluation.segments import ranges
 from psbench_data import Protocol
 
 _AT_ONCE = 2**22
@@ -37,22 +37,22 @@ class Visits:
         return rest + listed if self.lists_again else np.where(listed > 0, listed, rest)
 
     def revised(self, queries: np.ndarray, scenes: slice | None = None) -> np.ndarray:
-        """(b, s) int16: as `times`, of the searches with the similarities that CBGM revised.
+        """(b, s) bool: the scenes that are searched with the similarities that CBGM revised.
 
         The released code that searches the lists a second time does so with the plain ones.
         """
         scenes = scenes or slice(0, len(self.protocol.scenes))
-        return self._listed(queries, scenes) if self.lists_again else self.times(queries, scenes)
+        return (self._listed(queries, scenes) if self.lists_again else self.times(queries, scenes)) > 0
 
     def of_pairs(self, queries: np.ndarray, scenes: np.ndarray) -> np.ndarray:
         """(n,) int64: how often the scenes of pairs of a query and a scene are searched."""
         return self._of_pairs(self.times, queries, scenes)
 
     def again(self, queries: np.ndarray, scenes: np.ndarray) -> np.ndarray:
-        """(n,) int64: how often the scenes of pairs are searched a second time, with every detection wrong."""
+        """(n,) int64: how often scenes of pairs are searched with every detection wrong, see `Rules.lists_again`."""
         if not self.lists_again:
             return np.zeros(len(queries), np.int64)
-        return self._of_pairs(self.times, queries, scenes) - self._of_pairs(self.revised, queries, scenes)
+        return self.of_pairs(queries, scenes) - self._of_pairs(self.revised, queries, scenes)
 
     @property
     def lists_again(self) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from psbench.evaluation.comparison import Comparison
-from psbench.evaluation.evaluation import TOP, Evaluation
+from psbench.evaluation.breakdown import TOP
+from psbench.evaluation.evaluation import Evaluation
 from psbench.evaluation.losses import ErrorAnalysis
 
 if TYPE_CHECKING:
@@ -45,10 +46,13 @@ def audit_text(table: pd.DataFrame) -> str:
         ]
         for row in rows.itertuples():
             name = row.preset if row.published else f"{row.preset}*"
+            if row.map != row.map and row.rules.startswith("not possible"):
+                lines.append(f"  {name:<10}{'-':>8}{'-':>12}{'-':>8}   {row.rules}")
+                continue
             change = "" if row.preset == "default" else f"{100 * row.difference:+.2f}"
             left_out = f"{row.skipped} queries left out" if row.skipped else ""
             words = "; ".join(filter(None, [row.rules, left_out]))
-            lines.append(f"  {name:<10}{100 * row.map:>8.2f}{change:>12}{100 * row.top1:>8.2f}   {words}")
+            lines.append(f"  {name:<10}{100 * row.map:>8.2f}{change:>12}{100 * row.top1:>8.2f}   {words}".rstrip())
     if not table["published"].all():
         lines += ["", "*: this evaluator's code does not read this dataset; its rules, applied to it."]
     return "\n".join(lines[1:])
@@ -64,9 +68,10 @@ def comparison_text(comparison: Comparison, a: str, b: str) -> str:
             f"{c.protocol}, {name}, {c.queries:,} queries of {c.identities:,} people",
             f"  A {a:<{width}}{100 * c.a:>8.2f}",
             f"  B {b:<{width}}{100 * c.b:>8.2f}",
-            f"  B - A {'':<{width - 4}}{100 * c.difference:>+8.2f} {_interval(c.low, c.high, signed=True)}  "
+            f"  {'B - A':<{width + 2}}{100 * c.difference:>+8.2f} {_interval(c.low, c.high, signed=True)}  "
             f"p = {c.p_value:.2g}",
-            f"  better in B {c.better:,}, worse {c.worse:,}, equal {c.equal:,}",
+            f"  better in B {c.better:,}, worse {c.worse:,}, equal {c.equal:,}"
+            + (f"; {c.unanswered:,} queries that count in one only are left out" if c.unanswered else ""),
             f"[ ]: {100 * c.level:g} % interval (bootstrap over identities); p: sign flips of identities.",
         ]
     )

@@ -61,7 +61,8 @@ def test_unwritable_cache_is_only_slower(world_root: Path, tmp_path: Path, monke
 
 def test_no_partial_files_stay_in_the_cache(world: PersonSearchDataset) -> None:
     world.protocol("gallery-50")
-    assert {path.suffix for path in cache_folder().rglob("*") if path.is_file()} == {".arrow"}
+    # Digests of files, which have no suffix, are kept once the files are old enough.
+    assert {path.suffix for path in cache_folder().rglob("*") if path.is_file()} - {""} == {".arrow"}
     assert not [path for path in cache_folder().rglob(".*") if path.is_file()]
 
 

@@ -171,7 +171,7 @@ def test_unknown_scenes_and_missing_queries_of_pairs_are_refused_together() -> N
     [
         ({"det_threshold": 0.5}, ["det_threshold: pairwise predictions have no scores"]),
         ({"cbgm": CBGM()}, ["cbgm: it revises similarities of embeddings, and pairwise predictions have none"]),
-        ({"keep": 0}, ["keep is 0, expected at least 1"]),
+        ({"keep": 0}, ["keep is 0, expected a whole number, at least 1"]),
         (
             {"det_threshold": 2, "cbgm": CBGM(), "keep": -1, "memory": 0},
             ["det_threshold is 2", "pairwise predictions have no scores", "cbgm: ", "keep is -1", "memory is 0 bytes"],
