@@ -186,7 +186,7 @@ def cbgm_of(text: str | None) -> CBGM | None:
 
 
 def _of_kind(options: dict[str, Any], loaded: Any, both: Sequence[Any]) -> dict[str, Any]:
-    """The options that predictions can take; where both are of a kind, all of them, to be refused if they do not fit."""
+    """The options that these predictions can take; where both are of one kind all, to be refused if they do not fit."""
     from psbench import PairwisePredictions
 
     kinds = [isinstance(one, PairwisePredictions) for one in both]
