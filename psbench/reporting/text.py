@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from psbench.evaluation.comparison import Comparison
 from psbench.evaluation.breakdown import TOP
+from psbench.evaluation.comparison import Comparison
 from psbench.evaluation.evaluation import Evaluation
 from psbench.evaluation.losses import ErrorAnalysis
 
