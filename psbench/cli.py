@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -54,7 +55,9 @@ def train(
 @app.command()
 @complain_on_input_error
 def predict(
-    run: Annotated[Path, typer.Argument(help="A folder that `psbench train` made.", show_default=False)],
+    weights: Annotated[
+        Path, typer.Argument(help="A folder that `train` or `import-weights` made.", show_default=False)
+    ],
     root: Root,
     output: Annotated[Path, typer.Option(help="The predictions folder to make.", show_default=False)],
     data: Data = "cuhk_sysu",
@@ -62,6 +65,9 @@ def predict(
     ground_truth_boxes: Annotated[bool, typer.Option(help="Embed the annotated boxes instead of detecting.")] = False,
     context: Annotated[bool, typer.Option(help="Detect around each query, too, as CBGM needs it.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Scenes at once; 1 is free of padding.")] = 1,
+    other_data: Annotated[
+        bool, typer.Option("--other-data", help="Allow data that the model was not trained on.")
+    ] = False,
 ) -> None:
     """Detect and embed the people of the test scenes, and embed the queries.
 
@@ -70,23 +76,90 @@ def predict(
     require_zoo()
     from psbench.inference import predict as run_prediction
     from psbench.predictions_folder import write_into
-    from psbench.training import Run
-    from psbench_data import load
+    from psbench.zoo.weights import WEIGHTS_FILE, load_weights, read_info
+    from psbench_data import InputError, load
     from psbench_data.atomic import new_folder
 
-    finished = Run.load(run)
+    path = weights / WEIGHTS_FILE
+    if not path.is_file():
+        raise InputError(
+            f"{path}: not there, so {weights} is not a finished run. "
+            "Give a folder that `psbench train` or `psbench import-weights` made."
+        )
+    info = read_info(path)
+    if info.dataset != data and not other_data:
+        raise InputError(f"{path}: trained on {info.dataset}, not on {data}. Add --other-data where that is intended.")
     dataset = load(data, root=root, **parsed_options(option))
     with new_folder(output) as folder:
         predictions = run_prediction(
-            finished.model(),
+            load_weights(path),
             dataset,
             ground_truth_boxes=ground_truth_boxes,
             context=context,
             batch_size=batch_size,
-            method=finished.recipe.name,
+            method=info.method,
         )
         write_into(predictions, folder)
     typer.echo(f"{output}: {len(predictions.scores)} people in {len(predictions.scene_names)} scenes")
+
+
+@app.command()
+@complain_on_input_error
+def import_weights(
+    model: Annotated[str, typer.Argument(help="A model of the zoo, for example glcnet.", show_default=False)],
+    checkpoint: Annotated[Path, typer.Argument(help="The file that its authors released.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to make.", show_default=False)],
+    data: Data = "cuhk_sysu",
+    changes: Annotated[
+        list[str], typer.Option("--set", help="An option that differs from the paper's, e.g. min_size=240. Repeatable.")
+    ] = [],  # noqa: B006
+    keep_tables: Annotated[
+        bool, typer.Option("--keep-tables", help="Keep the identity tables, to train on from there.")
+    ] = False,
+) -> None:
+    """Make a folder for `psbench predict` out of a released checkpoint, which is read without running code in it.
+
+    Example: psbench import-weights glcnet cuhk_957.pth --data cuhk_sysu -o weights/glcnet
+    """
+    require_zoo()
+    from psbench.zoo.weights import WEIGHTS_FILE
+    from psbench.zoo.weights import import_weights as convert
+    from psbench_data import InputError, available
+    from psbench_data.atomic import new_folder
+    from psbench_data.errors import near_names
+
+    if data not in available():
+        raise InputError(f"there is no dataset {data!r}. {near_names(data, available())}")
+    with new_folder(output) as folder:
+        path = folder / WEIGHTS_FILE
+        info = convert(model, checkpoint, path, dataset=data, keep_tables=keep_tables, overrides=_changes(changes))
+    typer.echo(f"{output}: {info.model} of {data}, {info.num_identities} identities")
+
+
+@app.command()
+@complain_on_input_error
+def cost(
+    model: Annotated[str, typer.Argument(help="A model of the zoo, for example seqnet.", show_default=False)],
+    size: Annotated[str, typer.Option(help="Height and width of the image, pixels.")] = "900x1500",
+    rois: Annotated[int, typer.Option(min=0, help="Proposals that the heads see.")] = 300,
+    people: Annotated[int, typer.Option(min=0, help="Of these, how many a second stage sees.")] = 10,
+    changes: Annotated[
+        list[str], typer.Option("--set", help="An option of the model, e.g. backbone=resnet18. Repeatable.")
+    ] = [],  # noqa: B006
+) -> None:
+    """Count a model's parameters and the multiply-adds (10^9, GMAC) of detecting the people of one image.
+
+    Example: psbench cost seqnet --size 900x1500
+    """
+    require_zoo()
+    from psbench import zoo
+    from psbench.zoo.cost import cost as count
+    from psbench_data import InputError
+
+    if not (sides := re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", size, re.ASCII)):
+        raise InputError(f"--size {size}: expected HEIGHTxWIDTH, for example 900x1500.")
+    made = zoo.create(model, num_identities=1, **_changes(changes))
+    typer.echo(str(count(made, int(sides[1]), int(sides[2]), rois=rois, people=people)))
 
 
 app.command()(evaluate)

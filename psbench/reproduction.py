@@ -9,7 +9,8 @@ from pathlib import Path
 from psbench.evaluation import evaluate_all
 from psbench.predictions import Predictions
 from psbench.reporting.measured import Measured
-from psbench.training.recipe import Recipe, recipe_for
+from psbench.training.recipe import Recipe
+from psbench.training.recipes import recipe_for
 from psbench.training.run import Run
 from psbench_data import InputError, PersonSearchDataset, load
 

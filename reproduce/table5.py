@@ -11,7 +11,13 @@ TABLE = ComparisonTable(
     labels=(("method", "Method"), ("venue", "Venue"), ("r50_count", "R50"), ("detector", "Detector")),
     datasets=("CUHK-SYSU", "PRW"),
 )
-ROWS = (MeasuredRow(method="SeqNet", recipe="seqnet-cuhk_sysu", demo_recipe="seqnet-demo"),)
+ROWS = (
+    MeasuredRow(method="OIM", recipe="oim-cuhk_sysu", demo_recipe="oim-demo"),
+    MeasuredRow(method="NAE", recipe="nae-cuhk_sysu", demo_recipe="nae-demo"),
+    MeasuredRow(method="NAE+", recipe="nae_plus-cuhk_sysu", demo_recipe="nae_plus-demo"),
+    MeasuredRow(method="SeqNet", recipe="seqnet-cuhk_sysu", demo_recipe="seqnet-demo"),
+    MeasuredRow(method="GLCNet", recipe="glcnet-cuhk_sysu", demo_recipe="glcnet-demo"),
+)
 PROTOCOLS = ("gallery-100",)
 
 if __name__ == "__main__":

@@ -111,6 +111,11 @@ def test_pairwise_predictions_are_judged(folder: Path) -> None:
     assert (written["keep"], written["top1"], written["detection"]) == (1, 1, None)
     assert written["map"] < 1
     assert "no scores" in _run(app, "evaluate", folder / "pairs", *arguments, "--det-threshold", 0.5, fails=True).output
+    # Each kind takes the options that are meant for it.
+    two = folder / "predictions", folder / "pairs"
+    options = ("--keep", 100, "--det-threshold", 0.5)
+    output = _run(app, "compare", *two, "--root", folder / "data", "--protocol", "gallery-50", *options).output
+    assert "queries of 5 people" in output
 
 
 def test_rank_writes_a_page(folder: Path) -> None:
@@ -139,6 +144,9 @@ def test_doctor_finds_this_installation_well() -> None:
             "no protocol 'gallery-7'",
         ),
         (["evaluate", "FOLDER/predictions", "--root", "FOLDER/data", "--cbgm", "ten"], "expected K1,K2"),
+        (["evaluate", "FOLDER/predictions", "--root", "FOLDER/data", "--json", "FOLDER"], "is a folder"),
+        (["evaluate", "FOLDER/predictions", "--root", "FOLDER/data", "--by", "hight"], "no column 'hight'"),
+        (["compare", "FOLDER/predictions", "FOLDER/run", "--root", "FOLDER/data", "--metric", "mAP"], "no metric"),
         (["predict", "FOLDER/data", "--root", "FOLDER/data", "--output", "x"], "not a finished run"),
         (
             ["predict", "FOLDER/run", "--root", "FOLDER/data", "--output", "FOLDER/predictions"],
@@ -183,7 +191,7 @@ def test_own_data_is_predicted_on_and_judged(folder: Path, tmp_path: Path) -> No
     for path in (tmp_path / "coco/protocols").iterdir():
         path.unlink()
     given = ("--data", "coco", "--root", tmp_path / "coco", "-O", "seed=1")
-    _run(app, "predict", folder / "run", *given, "--output", tmp_path / "predictions")
+    _run(app, "predict", folder / "run", *given, "--other-data", "--output", tmp_path / "predictions")
     result = _run(app, "evaluate", tmp_path / "predictions", *given, "--det-threshold", 0.0, "--protocol", "gallery-20")
     assert "gallery-20" in result.output
     _run(app, "rank", tmp_path / "predictions", *given, "-o", tmp_path / "ranking.html", "--queries", 3)

@@ -16,7 +16,10 @@ from psbench.cli import app
 from psbench_data.cli import app as data_app
 
 ROOT = Path(__file__).parent.parent
-PAGES = {path.name: path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
+DOCS = ROOT / "docs"
+PAGES = {"README.md": (ROOT / "README.md").read_text()} | {
+    path.relative_to(DOCS).as_posix(): path.read_text() for path in sorted(DOCS.rglob("*.md"))
+}
 SHOWN = "\n".join(PAGES.values())
 COMMANDS = re.findall(r"^(?:\$ |    )((?:psbench|psbench-data) .+)$", SHOWN, re.MULTILINE)
 SCRIPTS = re.findall(r"python (reproduce/\w+\.py)", SHOWN)
@@ -46,7 +49,7 @@ def test_scripts_exist(script: str) -> None:
 
 @pytest.mark.parametrize(("page", "link"), LINKS)
 def test_links_lead_somewhere(page: str, link: str) -> None:
-    folder = ROOT if page == "README.md" else ROOT / "docs"
+    folder = ROOT if page == "README.md" else (DOCS / page).parent
     assert link.startswith("https://") or (folder / link).exists()
 
 

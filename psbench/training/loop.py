@@ -14,16 +14,16 @@ from typing import Any, TextIO
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from safetensors.torch import save
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
 from psbench import zoo
 from psbench.training.accelerator import single_process
 from psbench.training.batches import Batch, training_loader
-from psbench.training.recipe import Recipe, Schedule
-from psbench.training.run import METRICS_FILE, RUN_FILE, WEIGHTS_FILE, Run, RunRecord, inference_weights
+from psbench.training.recipe import Optimizer, Recipe, Schedule
+from psbench.training.run import METRICS_FILE, RUN_FILE, Run, RunRecord
 from psbench.zoo.images import to_float
+from psbench.zoo.weights import WEIGHTS_FILE, describe, save_weights
 from psbench_data import InputError, PersonSearchDataset, Scenes
 from psbench_data.atomic import new_folder
 
@@ -64,7 +64,15 @@ def train(recipe: Recipe, dataset: PersonSearchDataset, output: str | Path, *, p
         with (folder / METRICS_FILE).open("w", encoding="utf-8", buffering=1) as metrics:
             steps = _fit(model, scenes, recipe, accelerator, metrics, progress)
         seconds = time.perf_counter() - started
-        (folder / WEIGHTS_FILE).write_bytes(save(inference_weights(model)))
+        info = describe(
+            model,
+            recipe.model,
+            num_identities=scenes.num_identities,
+            dataset=dataset.name,
+            method=recipe.name,
+            fingerprint=dataset.fingerprint,
+        )
+        save_weights(model, folder / WEIGHTS_FILE, info)
         record = _record(recipe, dataset, scenes.num_identities, steps, seconds, accelerator.device)
         (folder / RUN_FILE).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return Run(Path(output), record)
@@ -79,10 +87,7 @@ def _fit(
         scenes, batch_size=recipe.batch_size, flip=recipe.flip, workers=recipe.workers, seed=recipe.seed
     )
     optimizer: Any = torch.optim.SGD(
-        [p for p in module.parameters() if p.requires_grad],
-        lr=settings.lr,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
+        _groups(module, settings), lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov
     )
     scheduler = LambdaLR(optimizer, learning_rate_factor(recipe.schedule, len(loader)))
     model, optimizer, loader = accelerator.prepare(module.train(), optimizer, loader)
@@ -108,6 +113,18 @@ def _fit(
                 bar.update()
                 step += 1
     return step
+
+
+def _groups(module: torch.nn.Module, settings: Optimizer) -> list[dict[str, Any]]:
+    """What is trained, with and without weight decay."""
+    trained = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+    free = [p for name, p in trained if name.endswith("bias") and not settings.decay_biases]
+    decayed = [p for name, p in trained if settings.decay_biases or not name.endswith("bias")]
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": free, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def learning_rate_factor(schedule: Schedule, steps_per_epoch: int) -> Callable[[int], float]:

@@ -24,13 +24,17 @@ class Optimizer:
     Attributes:
         lr: learning rate after the warm-up.
         momentum: of the gradient.
-        weight_decay: on every trainable parameter, batch norms and biases too.
+        nesterov: look ahead along it.
+        weight_decay: on every trainable parameter, batch norms too.
+        decay_biases: on biases too.
         clip_norm: the gradient's total norm is scaled down to this.
     """
 
     lr: Annotated[float, Field(gt=0)] = 0.003
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    nesterov: bool = False
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    decay_biases: bool = True
     clip_norm: Annotated[float, Field(gt=0)] = 10.0
 
 
@@ -151,58 +155,3 @@ def _dotted(values: Mapping[str, Any], prefix: str = "") -> list[str]:
     for key, value in values.items():
         names += _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"]
     return names
-
-
-_RECIPES = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe(
-            name="seqnet-cuhk_sysu",
-            model="seqnet",
-            dataset="cuhk_sysu",
-            model_options={"pretrained": True},
-            expected=Published(protocol="gallery-100", map=93.8, top1=94.6, source="SeqNet, AAAI 2021, without CBGM"),
-        ),
-        Recipe(
-            name="seqnet-demo",
-            model="seqnet",
-            dataset="cuhk_sysu",
-            model_options={
-                "backbone": "test_resnet",
-                "freeze_stem": False,
-                "min_size": 120,
-                "max_size": 176,
-                "anchor_sizes": [32, 48, 64, 96],
-                "anchor_ratios": [2.5],
-                "rpn_pre_nms_top_n_train": 400,
-                "rpn_post_nms_top_n_train": 100,
-                "rpn_pre_nms_top_n_test": 200,
-                "rpn_post_nms_top_n_test": 50,
-                "roi_size": 7,
-                "roi_batch_size_per_image": 16,
-                "oim_queue_size": 200,
-            },
-            optimizer=Optimizer(lr=0.012),
-            schedule=Schedule(epochs=9, milestones=(7,), warmup_epochs=0.5, warmup_start=0.01),
-            batch_size=4,
-            workers=0,
-        ),
-    )
-}
-
-
-def recipes() -> tuple[str, ...]:
-    """The names of the recipes that psbench comes with."""
-    return tuple(_RECIPES)
-
-
-def recipe_for(name: str) -> Recipe:
-    """A recipe by its name.
-
-    Raises:
-        InputError: there is none of that name.
-    """
-    if name not in _RECIPES:
-        raise InputError(f"there is no recipe {name!r}. {near_names(name, _RECIPES)}")
-    # A copy: the options are a dict, and what a caller does to it must stay with the caller.
-    return Recipe.from_dict(_RECIPES[name].to_dict(), source=name)

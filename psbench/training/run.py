@@ -2,7 +2,7 @@
 
 run.json            recipe, data, versions, number of steps
 metrics.jsonl       the losses, one line a step
-model.safetensors   the weights; without the identity tables that only training needs
+model.safetensors   the weights, see `psbench.zoo.weights`; without the identity tables that only training needs
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 RUN_FILE = "run.json"
 METRICS_FILE = "metrics.jsonl"
-WEIGHTS_FILE = "model.safetensors"
 
 
 class RunRecord(BaseModel):
@@ -80,33 +79,8 @@ class Run:
         """The trained model, in evaluation mode, on the CPU.
 
         Raises:
-            InputError: the weights are missing or are not this model's.
+            InputError: the weights are missing, damaged, or not of this run's model and dataset.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        from psbench.zoo.weights import WEIGHTS_FILE, load_weights
 
-        from psbench import zoo
-
-        path = self.folder / WEIGHTS_FILE
-        recipe = self.recipe
-        # The run's weights replace whatever the recipe started from.
-        options = recipe.model_options | ({"pretrained": False} if "pretrained" in recipe.model_options else {})
-        model = zoo.create(recipe.model, num_identities=self.record.num_identities, **options)
-        try:
-            weights = load_file(path)
-        except (FileNotFoundError, SafetensorError) as error:
-            raise InputError(f"{path}: the weights cannot be read ({error}). Train again.") from None
-        try:
-            missing, unexpected = model.load_state_dict(weights, strict=False)
-        except RuntimeError as error:
-            raise InputError(f"{path}: not the weights of this run's recipe ({error}). Train again.") from None
-        wrong = [key for key in missing if not key.startswith(model.training_only)] + unexpected
-        if wrong:
-            raise InputError(f"{path}: not the weights of {recipe.model}: {', '.join(wrong[:5])}. Train again.")
-        return model.eval()
-
-
-def inference_weights(model: ZooModel) -> dict[str, Any]:
-    """The model's state without the tables that only training needs, on the CPU."""
-    state = model.state_dict()
-    return {key: value.cpu().contiguous() for key, value in state.items() if not key.startswith(model.training_only)}
+        return load_weights(self.folder / WEIGHTS_FILE, model=self.recipe.model, dataset=self.record.dataset)

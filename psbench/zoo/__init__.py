@@ -18,7 +18,13 @@ __all__ = ["Detections", "PersonSearcher", "ZooModel", "available", "create", "l
 
 
 _MODELS = {
+    "oim": "psbench.zoo.oim:OIM",
+    "oim_caffe": "psbench.zoo.oim_caffe:OIMCaffe",
+    "nae": "psbench.zoo.nae:NAE",
+    "nae_plus": "psbench.zoo.nae_plus:NAEPlus",
     "seqnet": "psbench.zoo.seqnet:SeqNet",
+    "glcnet": "psbench.zoo.glcnet:GLCNet",
+    "glcnet_2026": "psbench.zoo.glcnet_2026:GLCNet2026",
 }
 """Where each model is; imported when it is asked for."""
 

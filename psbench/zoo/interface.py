@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
+
+Unit = Literal["image", "RoI", "person"]
+"""What a layer runs once for: the image, a proposal, or a proposal that was found to be a person (two-stage heads)."""
 
 
 @dataclass(eq=False)
@@ -53,10 +57,12 @@ class ZooModel(nn.Module):
 
     Attributes:
         options_type: the dataclass of its options.
+        options: with which it was made.
         training_only: prefixes of the state that only training needs; it is left out of a run's weights.
     """
 
     options_type: ClassVar[type]
+    options: Any
     training_only: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
@@ -66,3 +72,14 @@ class ZooModel(nn.Module):
     @abstractmethod
     def embed(self, images: list[Tensor], boxes: list[Tensor]) -> list[Tensor]:
         """See `PersonSearcher`."""
+
+    @abstractmethod
+    def walk(self, image: Tensor) -> Iterator[Unit]:
+        """Run the layers that detecting takes, each once, on an image (3, H, W) and one RoI, for counting their cost.
+
+        Yields after some of them what they run once for. Values play no part: the tensors have none.
+        """
+
+    @abstractmethod
+    def preprocessing(self) -> dict[str, Any]:
+        """What is done to images before the network sees them, as plain values that are kept with its weights."""

@@ -40,7 +40,9 @@ def load_official(name: str, state_dict: Mapping[str, Any], **overrides: Any) ->
         **overrides: options that differ from the paper's, see the model's options; the originals' spellings are taken.
 
     Returns:
-        The model in evaluation mode, on the CPU, in float32. It gives the original's boxes, scores and embeddings.
+        The model in evaluation mode, on the CPU, in float32. It gives the original's boxes, scores and embeddings, and
+        in training its losses: what `create` does better is switched off (`Official.as_the_original`, and the model's
+        page), until an override switches it on.
 
     Raises:
         InputError: the weights are not this model's, listing what is missing and what is not known.
@@ -65,6 +67,7 @@ def load_official(name: str, state_dict: Mapping[str, Any], **overrides: Any) ->
         "embedding_dim": table.shape[1],
         "oim_queue_size": len(queue),
         **OFFICIAL[name].options(weights),
+        **OFFICIAL[name].as_the_original,
         **overrides,
     }
     model = create(name, num_identities=len(table), **{key: v for key, v in options.items() if key in known})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
+
+from psbench_data import InputError
 
 
 @dataclass(frozen=True)
@@ -18,15 +20,20 @@ class Official:
         unused: beginnings of the names of weights that the original carries and never uses.
         twice: (left, right) beginnings: what the original registered under two names; the left one is left out.
         options: from the weights, under our names, to the options that they ask for.
+        as_the_original: the options that switch the original's defects on, without which its losses are others.
     """
 
     names: tuple[tuple[str, str], ...]
     unused: tuple[str, ...] = ()
     twice: tuple[tuple[str, str], ...] = ()
     options: Callable[[Mapping[str, Tensor]], dict[str, Any]] = lambda weights: {}
+    as_the_original: Mapping[str, Any] = field(default_factory=dict)
 
     def ours(self, official: str) -> str:
         """Our name of a weight."""
+        for left, right in self.twice:
+            if official.startswith(left):
+                official = right + official.removeprefix(left)
         for prefix, ours in self.names:
             if official.startswith(prefix):
                 return ours + official.removeprefix(prefix)
@@ -50,7 +57,123 @@ _STAGE1 = (
     ("roi_heads.faster_rcnn_predictor.bbox_pred.", "proposal_box."),
 )
 
+_NAE = (*_RPN, *_OIM, *_NORM_AWARE, ("roi_heads.", ""))
+_NAE_UNUSED = ("roi_heads.box_predictor.cls_score.",)
+
+
+def _caffe_resnet() -> Iterator[tuple[str, str]]:
+    """The layers of oim_caffe's ResNet-50: numbered there from the stem on, operations without weights included."""
+    yield "backbone.SpatialConvolution_0.", "backbone.conv1."
+    yield "backbone.BN_1.", "backbone.bn1."
+    k = 4
+    for stage, first, blocks in (
+        ("backbone.res2", True, 3),
+        ("backbone.res3", True, 4),
+        ("backbone.res4", True, 3),
+        ("head.res4", False, 3),
+        ("head.res5", True, 3),
+    ):
+        part = stage.partition(".")[0]
+        for block in range(blocks):
+            projects = first and block == 0
+            convolutions = {"conv1": k, "conv2": k + 3, "conv3": k + 6} | ({"shortcut": k + 7} if projects else {})
+            norms = {"bn1": k + 1, "bn2": k + 4, "bn3": k + 8 + projects}
+            for layers, kind in ((convolutions, "SpatialConvolution"), (norms, "BN")):
+                for name, number in layers.items():
+                    yield f"{part}.{kind}_{number}.", f"{stage}.{block}.{name}."
+            k += 10 + projects
+
+
+def _conv_bn_relu(official: str, ours: str, blocks: int) -> Iterator[tuple[str, str]]:
+    """Convolution, batch norm and ReLU, so often: one list of layers there, a list of blocks here."""
+    for i in range(blocks):
+        yield f"{official}{3 * i}.", f"{ours}{i}.0."
+        yield f"{official}{3 * i + 1}.", f"{ours}{i}.1."
+
+
+_PROJECTORS = "roi_heads.embedding_head.projectors."
+_GLCNET = (
+    ("backbone.bb.", "backbone."),
+    (f"{_PROJECTORS}cxt_scenario.", "embedding.projectors.scene."),
+    *_conv_bn_relu("roi_heads.cxt_feat_extractor_scenario.", "scene_context.blocks.", 3),
+)
+_GLCNET_2026_MAPS = {
+    "feat_res3": "res4",
+    "feat_res4": "res5",
+    "feat_granularity_1": "whole",
+    "feat_granularity_2_horizon_1": "upper",
+    "feat_granularity_2_horizon_2": "lower",
+    "feat_granularity_3_horizon_1": "top",
+    "feat_granularity_3_horizon_2": "middle",
+    "feat_granularity_3_horizon_3": "bottom",
+    "cxt_scene": "scene",
+    "cxt_group": "group",
+}
+_GLCNET_2026 = (
+    ("backbone.bb.", "backbone."),
+    # So the last map was called before: left as it is, to be refused below.
+    (f"{_PROJECTORS}feat_res5.", "embedding_head.projectors.feat_res5."),
+    *((f"{_PROJECTORS}{theirs}.", f"embedding.projectors.{ours}.") for theirs, ours in _GLCNET_2026_MAPS.items()),
+    *_conv_bn_relu("roi_heads.cxt_scene_extractor.convs.", "scene_context.blocks.", 3),
+    *(
+        pair
+        for i, kernel in enumerate(("1x1", "3x3", "5x5"))
+        for pair in _conv_bn_relu(f"roi_heads.cxt_group_extractor.convs_{kernel}.", f"group_context.branches.{i}.", 2)
+    ),
+    ("roi_heads.cxt_group_extractor.channel_attention.fc.", "group_context.attention."),
+    *((f"roi_heads.mps.block_granularity_{i + 1}.0.1.", f"parts.heads.{i}.layer4.") for i in range(3)),
+)
+
+
+def _glcnet_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Which contexts and parts a GLCNet has: those that its embedding projects."""
+    unknown = sorted({key.split(".")[2] for key in weights if key.startswith("embedding_head.projectors.")})
+    if unknown:
+        raise InputError(
+            f"the checkpoint is of another GLCNet: its embedding (D = {weights['oim.table'].shape[1]}) projects "
+            f"{', '.join(unknown)}. Load the released one (cxt_scenario, D = 512) as 'glcnet', that of 2026 "
+            "(feat_res3, cxt_scene, cxt_group, feat_granularity_*, D = 832) as 'glcnet_2026'. The group context of "
+            "2021, cxt_psn, is not read: its code could not train it."
+        )
+    projected = {key.split(".")[2] for key in weights if key.startswith("embedding.projectors.")}
+    return {"scene": "scene" in projected, "group": "group" in projected, "parts": "whole" in projected}
+
+
 OFFICIAL = {
+    "oim_caffe": Official(
+        names=(
+            *_caffe_resnet(),
+            ("rpn.rpn_conv.", "rpn.conv."),
+            ("rpn.rpn_cls_score.", "rpn.score."),
+            ("rpn.rpn_bbox_pred.", "rpn.deltas."),
+            ("cls_score.", "score."),
+            ("bbox_pred.", "box."),
+            ("feature.", "embedding."),
+            ("labeled_matching_layer.lookup_table", "oim.table"),
+            ("unlabeled_matching_layer.queue", "oim.queue"),
+            ("unlabeled_matching_layer.tail", "oim.queue_position"),
+        ),
+        as_the_original={"oim_normalise_rows": False, "oim_queue_dims": 64},
+    ),
+    "nae": Official(names=_NAE, unused=_NAE_UNUSED),
+    "nae_plus": Official(
+        names=_NAE,
+        unused=_NAE_UNUSED,
+        options=lambda weights: {"fuse_maps": "embedding.projectors.res4.0.weight" in weights},
+        as_the_original={"grid_labels": "as_the_original"},
+    ),
     "seqnet": Official(names=(*_RPN, *_OIM, *_NORM_AWARE, *_STAGE1, ("roi_heads.", ""))),
+    "glcnet": Official(
+        names=(*_GLCNET, *_RPN, *_OIM, *_NORM_AWARE, *_STAGE1, ("roi_heads.", "")),
+        twice=(("cxt_feat_extractor_scenario.", "roi_heads.cxt_feat_extractor_scenario."),),
+        options=_glcnet_options,
+    ),
+    "glcnet_2026": Official(
+        names=(*_GLCNET_2026, *_RPN, *_OIM, *_NORM_AWARE, *_STAGE1, ("roi_heads.", "")),
+        twice=tuple(
+            (f"{part}.", f"roi_heads.{part}.") for part in ("cxt_scene_extractor", "cxt_group_extractor", "mps")
+        ),
+        options=_glcnet_options,
+    ),
 }
 """The models whose released checkpoints are read."""

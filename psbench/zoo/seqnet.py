@@ -7,13 +7,15 @@ image -> C4 backbone -> RPN -> proposals
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from psbench.zoo.interface import Detections
+from psbench.zoo.interface import Detections, Unit
 from psbench.zoo.layers.c4 import C4Options, C4Searcher, Encoded, Weight
 from psbench.zoo.layers.faster_rcnn import (
     box_regression_loss,
@@ -23,6 +25,7 @@ from psbench.zoo.layers.faster_rcnn import (
     sample_rois,
 )
 from psbench.zoo.layers.norm_aware import NormAwareEmbedding, small_linear_bn
+from psbench.zoo.layers.precision import full
 
 STAGE2_NMS = 0.5
 """IoU above which a final detection suppresses another; fixed in the original, and looser than stage 1's."""
@@ -34,9 +37,11 @@ class SeqNetOptions(C4Options):
 
     Attributes:
         proposal_box_weight: weight of stage 1's box regression in the sum of losses.
+        first_classification_score: a detection's score is stage 1's, as in the paper; otherwise stage 2's.
     """
 
     proposal_box_weight: Weight = 10.0
+    first_classification_score: bool = True
 
 
 class SeqNet(C4Searcher):
@@ -67,7 +72,7 @@ class SeqNet(C4Searcher):
 
         rois = sample_rois(proposals, encoded.targets, self.options)
         x = self.box_head(self.pool(encoded, rois.boxes))["res5"]
-        score, deltas = self.proposal_score(x), self.proposal_box(x)
+        score, deltas = full(self.proposal_score(x)), self.proposal_box(x)
         losses = {
             "loss_rpn_cls": rpn_losses["loss_objectness"],
             "loss_rpn_reg": rpn_losses["loss_rpn_box_reg"],
@@ -78,7 +83,7 @@ class SeqNet(C4Searcher):
         # Stage 2 learns from stage 1's boxes as they come out: neither filtered nor suppressed.
         boxes = decode_boxes(person_deltas(deltas).detach(), rois.boxes, encoded.sizes)
         rois = sample_rois(boxes, encoded.targets, self.options)
-        vectors = self.features(encoded, rois.boxes)
+        vectors = self.features(encoded, rois.boxes, rois.is_person)
         embeddings, logits = self.embedding(vectors)
         people = rois.is_person
         return losses | {
@@ -101,15 +106,18 @@ class SeqNet(C4Searcher):
         encoded = self.encode(images)
         found, person = self.people(encoded)
         known = encoded.resized(include)
-        boxes = [torch.cat(pair) for pair in zip(known, found, strict=True)]
+        boxes, is_found = after_known(known, found)
+        vectors = self.features(encoded, boxes, is_found)
+        embeddings, logits = self.embedding(vectors)
+        if not self.options.first_classification_score:
+            person = list(logits[is_found].sigmoid().split([len(f) for f in found]))
         scores = [torch.cat([s.new_ones(len(k)), s]) for k, s in zip(known, person, strict=True)]
-        vectors = self.features(encoded, boxes)
         return self.select(
             encoded,
             boxes,
             person_deltas(self.box(vectors["res5"])),
             scores,
-            self.embedding(vectors)[0],
+            embeddings,
             known,
             nms_thresh=STAGE2_NMS,
             weighted=self.options.weight_by_score and include is None,
@@ -127,7 +135,7 @@ class SeqNet(C4Searcher):
         proposals, _ = self.propose(encoded)
         x = self.box_head(self.pool(encoded, proposals))["res5"]
         moved = decode_boxes(person_deltas(self.proposal_box(x)), proposals, encoded.sizes)
-        person = self.proposal_score(x).softmax(dim=1)[:, 1].split([len(p) for p in proposals])
+        person = full(self.proposal_score(x)).softmax(dim=1)[:, 1].split([len(p) for p in proposals])
         boxes, scores = [], []
         for image_boxes, image_scores in zip(moved, person, strict=True):
             kept = keep_detections(image_boxes, image_scores, self.options, nms_thresh=self.options.nms_thresh_test)
@@ -135,6 +143,40 @@ class SeqNet(C4Searcher):
             scores.append(image_scores[kept])
         return boxes, scores
 
-    def features(self, encoded: Encoded, boxes: list[Tensor]) -> dict[str, Tensor]:
-        """What boxes are embedded from: one (R, C) each projector."""
-        return self.reid_head(self.pool(encoded, boxes))
+    def walk_heads(self, encoded: Encoded, roi: list[Tensor]) -> Iterator[Unit]:
+        """See `C4Searcher`."""
+        yield from self.walk_stages(encoded, roi, {})
+
+    def walk_stages(self, encoded: Encoded, roi: list[Tensor], contexts: dict[str, Tensor]) -> Iterator[Unit]:
+        """Both stages on one RoI; contexts (1, C) by name are embedded with it."""
+        pooled = self.pool(encoded, roi)
+        x = self.box_head(pooled)["res5"]
+        self.proposal_score(x)
+        self.proposal_box(x)
+        yield "RoI"
+        vectors = self.describe(pooled)
+        self.box(vectors["res5"])
+        self.embedding(vectors | contexts)
+        yield "person"
+
+    def features(self, encoded: Encoded, boxes: list[Tensor], is_person: Tensor | None = None) -> dict[str, Tensor]:
+        """What boxes are embedded from: one (R, C) each projector.
+
+        Args:
+            encoded: the images.
+            boxes: (r, 4) an image.
+            is_person: (R,) bool, which of them the detector found, in training which are people; all by default.
+                SeqNet embeds each box by itself; a system with context looks at the others.
+        """
+        return self.describe(self.pool(encoded, boxes))
+
+    def describe(self, rois: Tensor) -> dict[str, Tensor]:
+        """What is taken from the RoIs themselves: (R, C4, s, s) to one (R, C) by name."""
+        return self.reid_head(rois)
+
+
+def after_known(known: list[Tensor], found: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+    """Known boxes (k, 4) an image and after them those found, (n, 4); and (R,) bool, which were found."""
+    boxes = [torch.cat(pair) for pair in zip(known, found, strict=True)]
+    is_found = [torch.arange(len(b), device=b.device) >= len(k) for b, k in zip(boxes, known, strict=True)]
+    return boxes, torch.cat(is_found)

@@ -1,23 +1,40 @@
-"""The OIM loss, against its equations written one person at a time."""
+"""The OIM loss, against its equations written one person at a time, alone and in several processes."""
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from psbench import InputError, zoo
 from psbench.zoo.layers.oim import OIMLoss
+from tests.models.small import SMALL
 
 K, D, Q = 4, 6, 5
+OPTIONS = st.fixed_dictionaries(
+    {
+        "momentum": st.sampled_from([0.0, 0.5, 0.9]),
+        "scale": st.sampled_from([10.0, 30.0]),
+        "normalise_rows": st.booleans(),
+        "queue_dims": st.sampled_from([None, 2]),
+        "ids_beyond_table": st.sampled_from(["refuse", "queue"]),
+    }
+)
 
 
 def _embeddings(rng: np.random.Generator, n: int) -> Tensor:
     return F.normalize(torch.from_numpy(rng.standard_normal((n, D))).float())
 
 
-def _one_by_one(oim: OIMLoss, x: Tensor, ids: list[int]) -> tuple[float, Tensor, Tensor, int]:
+def _one_by_one(
+    oim: OIMLoss, x: Tensor, ids: list[int], *, momentum: float, normalise_rows: bool, queue_dims: int | None
+) -> tuple[float, Tensor, Tensor, int]:
     """The loss and the tables after it, as equations 2 and 3 and the update rule say."""
     table, queue, position = oim.table.clone(), oim.queue.clone(), int(oim.queue_position)
     costs = []
@@ -26,24 +43,32 @@ def _one_by_one(oim: OIMLoss, x: Tensor, ids: list[int]) -> tuple[float, Tensor,
             similarity = oim.scale * torch.cat([oim.table @ person, oim.queue @ person])
             costs.append(-(similarity[t] - similarity.logsumexp(0)).item())
     for person, t in zip(x, ids, strict=True):
-        if t >= 0:
-            table[t] = F.normalize(oim.momentum * table[t] + (1 - oim.momentum) * person, dim=0)
+        if 0 <= t < K:
+            table[t] = momentum * table[t] + (1 - momentum) * person
+            if normalise_rows:
+                table[t] /= table[t].norm()
         else:
-            queue[position] = person
+            written = D if queue_dims is None else queue_dims
+            for d in range(written):
+                queue[position, d] = person[d]
             position = (position + 1) % len(queue)
     return float(np.mean(costs)) if costs else 0.0, table, queue, position
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    seed=st.integers(0, 2**31), batches=st.lists(st.lists(st.integers(-1, K - 1), max_size=14), min_size=1, max_size=4)
+    seed=st.integers(0, 2**31),
+    options=OPTIONS,
+    batches=st.lists(st.lists(st.integers(-1, K + Q - 1), max_size=14), min_size=1, max_size=4),
 )
-def test_loss_and_tables_follow_the_equations(seed: int, batches: list[list[int]]) -> None:
+def test_loss_and_tables_follow_the_equations(seed: int, options: dict[str, Any], batches: list[list[int]]) -> None:
     rng = np.random.default_rng(seed)
-    oim = OIMLoss(K, D, queue_size=Q)
-    for ids in batches:
+    oim = OIMLoss(K, D, queue_size=Q, **options)
+    rule = {name: options[name] for name in ("momentum", "normalise_rows", "queue_dims")}
+    for drawn in batches:
+        ids = drawn if options["ids_beyond_table"] == "queue" else [t if t < K else -1 for t in drawn]
         x = _embeddings(rng, len(ids))
-        loss, table, queue, position = _one_by_one(oim, x, ids)
+        loss, table, queue, position = _one_by_one(oim, x, ids, **rule)
         result = oim(x, torch.tensor(ids, dtype=torch.int64))
         assert result.item() == pytest.approx(loss, rel=1e-4, abs=1e-5)
         torch.testing.assert_close(oim.table, table)
@@ -81,9 +106,100 @@ def test_half_precision_features_keep_full_precision_tables() -> None:
     assert loss.dtype == oim.table.dtype == torch.float32
 
 
+def test_double_precision_is_kept() -> None:
+    oim = OIMLoss(K, D, queue_size=Q).double()
+    x = _embeddings(np.random.default_rng(2), 2).double()
+    assert oim(x, torch.tensor([1, -1])).dtype == torch.float64
+    assert torch.equal(oim.queue[0], x[1])
+
+
+def test_first_step_costs_the_logarithm_of_all_rows() -> None:
+    """As the tables are still zero: ln(5532 + 5000) = 9.262 on CUHK-SYSU."""
+    oim = OIMLoss(5532, D, queue_size=5000)
+    loss = oim(_embeddings(np.random.default_rng(4), 3), torch.tensor([17, 5531, -1]))
+    assert loss.item() == pytest.approx(9.262, abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "ids", "words"),
+    [({}, [1, K + 1, -1, K, K], r"\[4, 5\] with num_identities=4.*0\.\.3"),
+     ({"ids_beyond_table": "queue"}, [K + Q - 1, K + Q], r"\[9\] with num_identities=4.*0\.\.8")],
+)  # fmt: skip
+def test_identities_beyond_the_table_are_refused(options: dict[str, Any], ids: list[int], words: str) -> None:
+    oim = OIMLoss(K, D, queue_size=Q, **options)
+    with pytest.raises(InputError, match=words):
+        oim(_embeddings(np.random.default_rng(5), len(ids)), torch.tensor(ids))
+    assert not oim.table.any()
+    assert not oim.queue.any()
+
+
 def test_tables_are_saved_with_the_queue_position() -> None:
     oim = OIMLoss(K, D, queue_size=Q)
     oim(_embeddings(np.random.default_rng(3), 3), torch.tensor([-1, -1, 2]))
     again = OIMLoss(K, D, queue_size=Q)
     again.load_state_dict(oim.state_dict())
     assert int(again.queue_position) == 2
+
+
+@pytest.mark.parametrize("name", ["seqnet", "oim_caffe"])
+def test_systems_pass_the_choice_on(name: str) -> None:
+    """PRW's raw numbers, beyond a table of two, in the originals' way; refused otherwise."""
+    images = [torch.rand(3, 96, 128)]
+    targets = [{"boxes": torch.tensor([[10.0, 10, 50, 90]]), "person_ids": torch.tensor([3])}]
+    losses = zoo.create(name, num_identities=2, **SMALL[name], oim_ids_beyond_table="queue")(images, targets)
+    [reid] = [loss for key, loss in losses.items() if key in ("loss_box_reid", "loss_oim")]
+    # Two rows and a queue of ten, all empty as yet.
+    assert reid.item() == pytest.approx(np.log(12), rel=1e-5)
+    with pytest.raises(InputError):
+        zoo.create(name, num_identities=2, **SMALL[name])(images, targets)
+
+
+STEPS: list[list[list[int]]] = [
+    [[0, -1, 0, 2], [0, -1, -1]],
+    [[], [3, 0]],
+    [[], []],
+    [[-1] * 7, [1, -1, 3]],
+    [[2, -1], []],
+    [[1, 1, 1], [1, -1, 1, -1]],
+]
+"""Identities at each step, on each of two processes."""
+
+
+def _rows(step: int, rank: int) -> tuple[Tensor, Tensor]:
+    ids = STEPS[step][rank]
+    return _embeddings(np.random.default_rng([step, rank]), len(ids)), torch.tensor(ids, dtype=torch.int64)
+
+
+def _process(rank: int, folder: str) -> None:
+    """One of two processes: trains both kinds of tables, and meets an identity that only the other one cannot place."""
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    shared, alone = OIMLoss(K, D, queue_size=Q), OIMLoss(K, D, queue_size=Q, tables="per_rank")
+    losses = [shared(*_rows(step, rank)).item() for step in range(len(STEPS))]
+    for step in range(len(STEPS)):
+        alone(*_rows(step, rank))
+    with pytest.raises(InputError, match=r"\[4\]"):
+        OIMLoss(K, D, queue_size=Q)(torch.ones(1, D), torch.tensor([K if rank == 1 else 0]))
+    state = {"shared": shared.state_dict(), "per_rank": alone.state_dict(), "losses": losses}
+    torch.save(state, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_two_processes_keep_the_tables_of_one_that_sees_all_rows(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_process, args=(str(tmp_path),), nprocs=2)
+    found = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+    one = OIMLoss(K, D, queue_size=Q)
+    for step in range(len(STEPS)):
+        rows = [_rows(step, rank) for rank in (0, 1)]
+        labelled = [int((ids >= 0).sum()) for _, ids in rows]
+        loss = one(*(torch.cat(parts) for parts in zip(*rows, strict=True))).item()
+        of_ranks = sum(n * process["losses"][step] for n, process in zip(labelled, found, strict=True))
+        assert of_ranks == pytest.approx(loss * sum(labelled), rel=1e-5)
+    expected = one.state_dict()
+    assert expected["queue_position"] > 0
+    for process in found:
+        torch.testing.assert_close(process["shared"], expected, rtol=0, atol=1e-6)
+    for rank, process in enumerate(found):
+        single = OIMLoss(K, D, queue_size=Q)
+        for step in range(len(STEPS)):
+            single(*_rows(step, rank))
+        torch.testing.assert_close(process["per_rank"], dict(single.state_dict()), rtol=0, atol=1e-6)

@@ -6,6 +6,7 @@ import torch
 
 from psbench import InputError, zoo
 from psbench.zoo import PersonSearcher
+from psbench.zoo.seqnet import SeqNet
 from tests.models.golden import Golden
 
 
@@ -78,6 +79,24 @@ def test_images_of_any_size_and_number(small: zoo.ZooModel) -> None:
         assert (found.scores.diff() <= 0).all()
 
 
+def test_the_score_can_be_stage_twos(small: zoo.ZooModel) -> None:
+    """Without the paper's first classification score: the norm-aware embedding's own probability."""
+    other = zoo.create("seqnet", num_identities=5, **SMALL, first_classification_score=False, score_thresh_test=0)
+    other.load_state_dict(small.state_dict())
+    assert isinstance(other, SeqNet)
+    image = torch.rand(3, 96, 128)
+    with torch.no_grad():
+        found = other.eval().detect([image])[0]
+        encoded = other.encode([image])
+        boxes, first = other.people(encoded)
+        _, logits = other.embedding(other.features(encoded, boxes))
+    assert len(found.scores) > 1
+    of_box = logits.sigmoid()
+    distance = (found.scores[:, None] - of_box[None]).abs()
+    assert distance.min(dim=1).values.max() < 1e-6
+    assert not torch.allclose(of_box, first[0], atol=1e-3)
+
+
 def test_scene_without_people_or_labels_trains(small: zoo.ZooModel) -> None:
     """Users' NaN: a batch without a labelled person. Every loss must stay finite and connected."""
     images = [torch.rand(3, 96, 128), torch.rand(3, 96, 128)]
@@ -98,7 +117,7 @@ def test_unknown_names_are_answered_with_near_ones() -> None:
     with pytest.raises(InputError) as error:
         zoo.create("seqnet", num_identities=1, min_size="big", roi_size=0, anchor_sizes=32)
     assert len(error.value.faults) == 3
-    with pytest.raises(InputError, match="not a ResNet"):
+    with pytest.raises(InputError, match="cannot be split"):
         zoo.create("seqnet", num_identities=1, backbone="vit_tiny_patch16_224")
     with pytest.raises(InputError, match="no backbone called"):
         zoo.create("seqnet", num_identities=1, backbone="resnet5000")

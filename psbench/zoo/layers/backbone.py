@@ -1,84 +1,124 @@
-"""ResNets cut in two: stem to layer3 over the whole image (C4), layer4 over each RoI (res5)."""
+"""Backbones cut in two: up to stride 16 over the whole image (C4), from there to stride 32 over each RoI (res5)."""
 
 from __future__ import annotations
 
 import copy
 import pickle
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
-from timm.models import ResNet
+from timm.models import EfficientNetFeatures, FeatureDictNet, MobileNetV3Features, load_state_dict
 from torch import Tensor, nn
 
 from psbench_data import InputError
 
+_EXAMPLES = "resnet50, convnext_tiny or swin_tiny_patch4_window7_224"
+_IN_SEQUENCE = (FeatureDictNet, EfficientNetFeatures, MobileNetV3Features)
+"""timm's feature networks whose layers run one after the other, in the order in which they are registered."""
+
 
 class C4Backbone(nn.Module):
-    """Stem, layer1, layer2 and layer3 of a ResNet: an image batch to its stride-16 map.
+    """The layers of a network up to its last map of stride 16: an image batch to that map.
+
+    For a ResNet these are stem, layer1, layer2 and layer3, and so the weights are called.
 
     Attributes:
         channels: of the map.
     """
 
-    def __init__(self, resnet: ResNet, channels: int) -> None:
+    def __init__(self, layers: Mapping[str, nn.Module], channels: int, *, stem: int, channels_last: bool) -> None:
         super().__init__()
-        self.conv1, self.bn1, self.maxpool = resnet.conv1, resnet.bn1, resnet.maxpool
-        self.act1 = resnet.get_submodule("act1")
-        self.layer1, self.layer2, self.layer3 = (resnet.get_submodule(f"layer{i}") for i in (1, 2, 3))
+        for name, layer in layers.items():
+            self.add_module(name, layer)
         self.channels = channels
+        self._stem = stem
+        self._channels_last = channels_last
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, channels, H / 16, W / 16)."""
-        x = self.maxpool(self.act1(self.bn1(self.conv1(images))))
-        return self.layer3(self.layer2(self.layer1(x)))
+        x = images
+        for layer in self.children():
+            x = layer(x)
+        return x.permute(0, 3, 1, 2) if self._channels_last else x
 
     def freeze_stem(self) -> None:
-        """Keep the stem's weights as they are; its batch norm goes on following the data's statistics."""
-        for parameter in (*self.conv1.parameters(), *self.bn1.parameters()):
-            parameter.requires_grad_(False)
+        """Keep the weights before the first stage as they are; a batch norm goes on following the data's statistics."""
+        for layer in list(self.children())[: self._stem]:
+            layer.requires_grad_(False)
 
 
 class Res5Head(nn.Module):
-    """layer4 of a ResNet over RoI maps.
+    """The stages of a network from stride 16 to 32, over RoI maps; for a ResNet layer4.
 
     Attributes:
-        channels: of the RoI maps and of what layer4 makes of them, as `res4` and `res5`.
+        channels: of the RoI maps and of what the stages make of them, as `res4` and `res5`.
     """
 
-    def __init__(self, layer4: nn.Module, channels: dict[str, int]) -> None:
+    def __init__(self, layers: Mapping[str, nn.Module], channels: dict[str, int], *, channels_last: bool) -> None:
         super().__init__()
-        self.layer4 = layer4
+        for name, layer in layers.items():
+            self.add_module(name, layer)
         self.channels = channels
+        self._channels_last = channels_last
 
     def forward(self, rois: Tensor) -> dict[str, Tensor]:
-        """(R, C4, s, s) to `res4` (R, C4), the map's maximum, and `res5` (R, C5), that of layer4's output."""
+        """(R, C4, s, s) to `res4` (R, C4), the map's maximum, and `res5` (R, C5), that of the last stage's map."""
         return {name: x.amax(dim=(2, 3)) for name, x in self.maps(rois).items()}
 
     def maps(self, rois: Tensor) -> dict[str, Tensor]:
         """(R, C4, s, s) to `res4`, the same, and `res5` (R, C5, s / 2, s / 2)."""
-        return {"res4": rois, "res5": self.layer4(rois)}
+        x = rois.permute(0, 2, 3, 1) if self._channels_last else rois
+        for layer in self.children():
+            x = layer(x)
+        return {"res4": rois, "res5": x.permute(0, 3, 1, 2) if self._channels_last else x}
 
     def copy(self) -> Res5Head:
         """A second head with equal, separate weights."""
         return copy.deepcopy(self)
 
 
-def split_resnet(name: str, *, pretrained: bool | str = False) -> tuple[C4Backbone, Res5Head]:
-    """Build a timm ResNet and cut it after layer3.
+def split_backbone(name: str, *, pretrained: bool | str = False) -> tuple[C4Backbone, Res5Head]:
+    """Build a timm network and cut it after its last map of stride 16.
 
     Args:
-        name: a timm name such as `resnet50`, `resnet50.tv_in1k` (the weights that the papers start from), `resnet10t`.
+        name: a timm name such as `resnet50`, `resnet50.tv_in1k` (the weights that the papers start from), `resnet10t`,
+            `convnext_tiny`, `swin_tiny_patch4_window7_224`.
         pretrained: fetch timm's weights for that name, or the path of a file that holds them (.safetensors, .pth).
 
     Raises:
-        InputError: timm has no such model, it is not a ResNet, or the weights cannot be had.
+        InputError: timm has no such model, it has no maps of stride 16 and 32, or the weights cannot be had.
     """
+    network = _feature_network(name, pretrained)
+    info = network.feature_info
+    strides, widths = info.reduction(), info.channels()
+    if not isinstance(network, _IN_SEQUENCE) or not {16, 32} <= set(strides):
+        raise _unfit(name)
+    layers = list(_in_order(network, info.module_name()))
+    place = {layer: i for i, (layer, _) in enumerate(layers)}
+    stages = [stage.replace(".", "_") for stage in info.module_name()]
+    c4, c5 = (max(i for i, stride in enumerate(strides) if stride == of) for of in (16, 32))
+    stem = place[stages[strides.index(4)]] if 4 in strides else 0
+    cut, end = place[stages[c4]] + 1, place[stages[c5]] + 1
+    channels_last = str(getattr(network, "output_fmt", "NCHW")).endswith("NHWC")
+    backbone = C4Backbone(dict(layers[:cut]), widths[c4], stem=stem, channels_last=channels_last)
+    _require_stride_16(name, backbone)
+    channels = {"res4": widths[c4], "res5": widths[c5]}
+    return backbone, Res5Head(dict(layers[cut:end]), channels, channels_last=channels_last)
+
+
+def _feature_network(name: str, pretrained: bool | str) -> Any:
+    """timm's network without its classifier, with what it knows of its stages in `feature_info`."""
     if not timm.is_model(name):
-        close = ", ".join(timm.list_models(f"*{name.split('.')[0]}*")[:5]) or "see timm.list_models('*resnet*')"
+        close = ", ".join(timm.list_models(f"*{name.split('.')[0]}*")[:5]) or _EXAMPLES
         raise InputError(f"timm has no backbone called {name!r}. Near names: {close}.")
+    # Windowed transformers take images of one size only, unless they are told otherwise.
+    options: dict[str, Any] = {"strict_img_size": False} if name.startswith("swin") else {}
     try:
-        resnet = timm.create_model(name, pretrained=pretrained is True, num_classes=0)
+        network = timm.create_model(name, pretrained=pretrained is True, features_only=True, **options)
     # What a failed download raises depends on the transport beneath the hub's client.
     except Exception as error:
         if pretrained is not True:
@@ -87,28 +127,58 @@ def split_resnet(name: str, *, pretrained: bool | str = False) -> tuple[C4Backbo
             f"the pretrained weights of {name} could not be fetched ({type(error).__name__}). Connect, or give a file "
             "that holds them (option pretrained: its path), or train from scratch (pretrained and freeze_stem: false)."
         ) from error
-    if not isinstance(resnet, ResNet):
-        raise InputError(
-            f"backbone {name!r} is not a ResNet; a C4 backbone needs one, for example resnet50 or resnet18."
-        )
     if isinstance(pretrained, str):
-        _load(resnet, Path(pretrained))
-    c4, c5 = (int(str(stage["num_chs"])) for stage in resnet.feature_info[-2:])
-    return C4Backbone(resnet, c4), Res5Head(resnet.get_submodule("layer4"), {"res4": c4, "res5": c5})
+        whole = timm.create_model(name, num_classes=0, **options)
+        _load(whole, Path(pretrained))
+        # Where timm takes a container apart, its parts are called stages_0 instead of stages.0.
+        weights = {key.replace(".", "_"): value for key, value in whole.state_dict().items()}
+        network.load_state_dict({key: weights[key.replace(".", "_")] for key in network.state_dict()})
+    return network
 
 
-def _load(resnet: ResNet, path: Path) -> None:
-    """Read weights in timm's or torchvision's names; the classifier's are left out."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def _unfit(name: str) -> InputError:
+    return InputError(
+        f"backbone {name!r} cannot be split: it is no sequence of stages that takes images of any size and has maps of "
+        f"stride 16 and 32. Take another one, for example {_EXAMPLES}."
+    )
 
+
+@torch.no_grad()
+def _require_stride_16(name: str, backbone: C4Backbone) -> None:
+    """Networks without padding, or with windows that have to divide the image, are found out by trying."""
     try:
-        if path.suffix == ".safetensors":
-            weights = load_file(path)
+        size = backbone.eval()(torch.zeros(1, 3, 64, 96)).shape[2:]
+    except (RuntimeError, AssertionError):
+        size = None
+    backbone.train()
+    if size != (4, 6):
+        raise _unfit(name)
+
+
+def _in_order(network: nn.Module, stages: list[str]) -> Iterator[tuple[str, nn.Module]]:
+    """The layers as they run; a container whose parts are stages of their own counts as these."""
+    for name, layer in network.named_children():
+        if any(stage.startswith(f"{name}.") for stage in stages):
+            yield from ((f"{name}_{part}", module) for part, module in layer.named_children())
         else:
-            weights = torch.load(path, map_location="cpu", weights_only=True)
-        resnet.load_state_dict({name: value for name, value in weights.items() if not name.startswith("fc.")})
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, AttributeError) as error:
+            yield name, layer
+
+
+def _load(network: Any, path: Path) -> None:
+    """Read weights in timm's names, or in those of the files that timm converts; the classifier's are left out."""
+    from safetensors import SafetensorError
+
+    convert = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
+    classifier = network.pretrained_cfg.get("classifier") or ()
+    left_out = tuple(f"{n}." for n in ((classifier,) if isinstance(classifier, str) else classifier))
+    try:
+        if not path.is_file():
+            raise FileNotFoundError("there is no such file")
+        weights = load_state_dict(str(path))
+        if convert and not network.state_dict().keys() <= weights.keys():
+            weights = convert(weights, network)
+        network.load_state_dict({n: value for n, value in weights.items() if not n.startswith(left_out)})
+    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, AttributeError, KeyError) as error:
         raise InputError(
             f"{path}: not the weights of this backbone ({error}). Give timm's or torchvision's file."
         ) from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import ConfigDict, Field
@@ -12,8 +14,9 @@ from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import MultiScaleRoIAlign
 
-from psbench.zoo.interface import Detections, ZooModel
-from psbench.zoo.layers.backbone import split_resnet
+from psbench.zoo.inputs import check_boxes, check_inputs
+from psbench.zoo.interface import Detections, Unit, ZooModel
+from psbench.zoo.layers.backbone import split_backbone
 from psbench.zoo.layers.faster_rcnn import (
     DetectorOptions,
     ImageSize,
@@ -26,7 +29,7 @@ from psbench.zoo.layers.faster_rcnn import (
     to_original_pixels,
     to_resized_pixels,
 )
-from psbench.zoo.layers.oim import OIMLoss
+from psbench.zoo.layers.oim import BeyondTable, OIMLoss, Tables
 
 Weight = Annotated[float, Field(ge=0)]
 """Of a loss in the sum."""
@@ -37,11 +40,11 @@ class C4Options(DetectorOptions):
     """Options of every two-stage system; the defaults are those of NAE and SeqNet on CUHK-SYSU.
 
     Attributes:
-        backbone: a timm ResNet.
+        backbone: a timm network with maps of stride 16 and 32: a ResNet, ConvNeXt, Swin, ..., see `split_backbone`.
         pretrained: start from timm's weights of that name, or from the file at this path.
-        freeze_stem: do not train the first convolution and its batch norm.
+        freeze_stem: do not train what comes before the first stage; of a ResNet the first convolution and batch norm.
         embedding_dim: D.
-        oim_queue_size, oim_momentum, oim_scale: see `OIMLoss`.
+        oim_queue_size, oim_momentum, oim_scale, oim_ids_beyond_table, oim_tables: see `OIMLoss`.
         weight_by_score: multiply a detection's embedding by its score (confidence weighted similarity, NAE).
     """
 
@@ -52,6 +55,8 @@ class C4Options(DetectorOptions):
     oim_queue_size: Positive = 5000
     oim_momentum: Share = 0.5
     oim_scale: Annotated[float, Field(gt=0)] = 30.0
+    oim_ids_beyond_table: BeyondTable = "refuse"
+    oim_tables: Tables = "shared"
     weight_by_score: bool = True
 
 
@@ -77,9 +82,14 @@ class Encoded:
         return self.batch.image_sizes
 
     def resized(self, boxes: list[Tensor] | None) -> list[Tensor]:
-        """Boxes (n, 4) an image in pixels of the resized images; none at all where None is given."""
+        """Given boxes (n, 4) an image in pixels of the resized images; none at all where None is given.
+
+        Raises:
+            InputError: see `check_boxes`.
+        """
         if boxes is None:
-            return [self.features.new_zeros(0, 4) for _ in self.sizes]
+            return [self.batch.tensors.new_zeros(0, 4) for _ in self.sizes]
+        check_boxes(boxes, self.features)
         return [to_resized_pixels(b, *of) for b, *of in zip(boxes, self.sizes, self.original_sizes, strict=True)]
 
 
@@ -87,7 +97,7 @@ class C4Searcher(ZooModel):
     """The trunk of a two-stage system; a system adds what it does with RoIs.
 
     Attributes:
-        head: res5, over pooled RoI maps.
+        box_head: res5, over pooled RoI maps.
     """
 
     training_only = ("oim.",)
@@ -102,20 +112,55 @@ class C4Searcher(ZooModel):
         super().__init__()
         self.options = o = options
         self.transform = make_transform(o)
-        self.backbone, self.box_head = split_resnet(o.backbone, pretrained=o.pretrained)
+        self.backbone, self.box_head = split_backbone(o.backbone, pretrained=o.pretrained)
         if o.freeze_stem:
             self.backbone.freeze_stem()
         self.rpn = make_rpn(o, self.backbone.channels)
         self.roi_align = MultiScaleRoIAlign(["c4"], output_size=o.roi_size, sampling_ratio=2)
         self.oim = OIMLoss(
-            num_identities, o.embedding_dim, queue_size=o.oim_queue_size, momentum=o.oim_momentum, scale=o.oim_scale
+            num_identities,
+            o.embedding_dim,
+            queue_size=o.oim_queue_size,
+            momentum=o.oim_momentum,
+            scale=o.oim_scale,
+            ids_beyond_table=o.oim_ids_beyond_table,
+            tables=o.oim_tables,
         )
 
     def encode(self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None) -> Encoded:
-        """Images, and with them targets, as they are given, to the map that everything else is taken from."""
+        """Images, and with them targets, as they are given, to the map that everything else is taken from.
+
+        Raises:
+            InputError: see `check_inputs`.
+        """
+        refused = self.options.oim_ids_beyond_table == "refuse"
+        check_inputs(images, targets, num_identities=len(self.oim.table) if refused else None)
         sizes = [(int(image.shape[-2]), int(image.shape[-1])) for image in images]
         batch, resized = self.transform(images, targets)
         return Encoded(batch, sizes, self.backbone(batch.tensors), resized or [])
+
+    def walk(self, image: Tensor) -> Iterator[Unit]:
+        """See `ZooModel`."""
+        encoded = self.encode([image])
+        self.rpn.head([encoded.features])
+        yield "image"
+        yield from self.walk_heads(encoded, [image.new_zeros(1, 4)])
+
+    @abstractmethod
+    def walk_heads(self, encoded: Encoded, roi: list[Tensor]) -> Iterator[Unit]:
+        """The part of `walk` that follows the RPN: what is done with one RoI (1, 4)."""
+
+    def preprocessing(self) -> dict[str, Any]:
+        """See `ZooModel`."""
+        return {
+            "channels": "RGB",
+            "range": 1,
+            "mean": self.transform.image_mean,
+            "std": self.transform.image_std,
+            "min_size": self.options.min_size,
+            "max_size": self.options.max_size,
+            "padded_to": self.transform.size_divisible,
+        }
 
     def propose(self, encoded: Encoded) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Proposals (r, 4) an image, and in training the RPN's losses under torchvision's names."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +12,12 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 from torch import Tensor
 from torchvision.models.detection._utils import BalancedPositiveNegativeSampler, BoxCoder, Matcher
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import boxes as box_ops
+
+from psbench.zoo.layers.precision import full
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -34,12 +37,15 @@ class DetectorOptions:
         rpn_pre_nms_top_n_train, rpn_pre_nms_top_n_test: anchors kept before NMS, an image.
         rpn_post_nms_top_n_train, rpn_post_nms_top_n_test: proposals kept after it.
         rpn_batch_size_per_image: anchors in the RPN's loss.
+        rpn_box_loss: of its box regression; torchvision's was plain L1 until 0.4, which the originals were written for,
+            and has been smooth L1 (beta 1/9) since.
         roi_size: side of the pooled RoI maps.
         roi_batch_size_per_image: RoIs in the heads' losses.
         roi_bg_iou_thresh: an RoI whose IoU with every person is lower is background; from there to 0.5 it is neither.
         score_thresh_test: detections at or below this score are dropped.
         nms_thresh_test: IoU above which a detection suppresses another.
         detections_per_image: most detections kept.
+        min_box_side: detections with a shorter side are dropped; pixels of the resized image.
     """
 
     min_size: Positive = 900
@@ -51,12 +57,14 @@ class DetectorOptions:
     rpn_post_nms_top_n_train: Positive = 2000
     rpn_post_nms_top_n_test: Positive = 300
     rpn_batch_size_per_image: Positive = 256
+    rpn_box_loss: Literal["smooth_l1", "l1"] = "smooth_l1"
     roi_size: Positive = 14
     roi_batch_size_per_image: Positive = 128
     roi_bg_iou_thresh: Annotated[float, Field(ge=0, le=0.5)] = 0.5
     score_thresh_test: Share = 0.5
     nms_thresh_test: Share = 0.4
     detections_per_image: Positive = 300
+    min_box_side: Annotated[float, Field(ge=0)] = 0.01
 
 
 def make_transform(options: DetectorOptions) -> GeneralizedRCNNTransform:
@@ -66,12 +74,46 @@ def make_transform(options: DetectorOptions) -> GeneralizedRCNNTransform:
     )
 
 
-def make_rpn(options: DetectorOptions, channels: int) -> RegionProposalNetwork:
+class FullRPNHead(RPNHead):
+    """The RPN's head; what it says of anchors has full precision also where its convolutions have not."""
+
+    def forward(self, x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Maps (B, C, h, w) to objectness (B, A, h, w) and deltas (B, 4 A, h, w)."""
+        objectness, deltas = super().forward(x)
+        return [full(o) for o in objectness], [full(d) for d in deltas]
+
+
+class RPN(RegionProposalNetwork):
+    """torchvision's region proposal network, with anchors, boxes and losses in full precision under autocast."""
+
+    box_loss_beta: float
+    """Where smooth L1 turns from a parabola into a line; with 0 it is plain L1."""
+
+    def forward(
+        self, images: ImageList, features: dict[str, Tensor], targets: list[dict[str, Tensor]] | None = None
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Proposals (r, 4) an image, and in training the losses `loss_objectness` and `loss_rpn_box_reg`."""
+        # The type of the anchors is that of the map: pixel numbers above 256 are rounded in bfloat16.
+        return super().forward(images, {name: full(x) for name, x in features.items()}, targets)
+
+    def compute_loss(
+        self, objectness: Tensor, pred_bbox_deltas: Tensor, labels: list[Tensor], regression_targets: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Binary cross-entropy of the sampled anchors, and the box error of the people's, divided by their number."""
+        positive, negative = (torch.cat(chosen) > 0 for chosen in self.fg_bg_sampler(labels))
+        sampled = torch.cat([positive.nonzero(), negative.nonzero()]).flatten()
+        target, truth = torch.cat(regression_targets)[positive], torch.cat(labels)[sampled]
+        error = F.smooth_l1_loss(pred_bbox_deltas[positive], target, beta=self.box_loss_beta, reduction="sum")
+        logits = objectness.flatten()[sampled]
+        return F.binary_cross_entropy_with_logits(logits, truth.to(logits.dtype)), error / len(sampled)
+
+
+def make_rpn(options: DetectorOptions, channels: int) -> RPN:
     """The region proposal network over one map of `channels` channels."""
     anchors = AnchorGenerator((options.anchor_sizes,), (options.anchor_ratios,))
-    return RegionProposalNetwork(
+    rpn = RPN(
         anchors,
-        RPNHead(channels, anchors.num_anchors_per_location()[0]),
+        FullRPNHead(channels, anchors.num_anchors_per_location()[0]),
         fg_iou_thresh=0.7,
         bg_iou_thresh=0.3,
         batch_size_per_image=options.rpn_batch_size_per_image,
@@ -80,6 +122,8 @@ def make_rpn(options: DetectorOptions, channels: int) -> RegionProposalNetwork:
         post_nms_top_n={"training": options.rpn_post_nms_top_n_train, "testing": options.rpn_post_nms_top_n_test},
         nms_thresh=0.7,
     )
+    rpn.box_loss_beta = 0.0 if options.rpn_box_loss == "l1" else 1 / 9
+    return rpn
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +194,7 @@ def box_regression_loss(deltas: Tensor, rois: SampledRoIs) -> Tensor:
         rois: what they were predicted for.
     """
     people = rois.is_person
-    error = F.smooth_l1_loss(person_deltas(deltas)[people], rois.deltas[people], reduction="sum")
+    error = F.smooth_l1_loss(full(person_deltas(deltas))[people], rois.deltas[people], reduction="sum")
     return error / max(len(people), 1)
 
 
@@ -161,7 +205,7 @@ def person_deltas(deltas: Tensor) -> Tensor:
 
 def decode_boxes(deltas: Tensor, boxes: list[Tensor], image_sizes: list[ImageSize]) -> list[Tensor]:
     """Move boxes by person deltas (R, 4) and clip them to their images: one (r, 4) an image."""
-    moved = BOX_CODER.decode_single(deltas, torch.cat(boxes))
+    moved = BOX_CODER.decode_single(full(deltas), torch.cat(boxes))
     per_image = moved.split([len(b) for b in boxes])
     return [box_ops.clip_boxes_to_image(b, size) for b, size in zip(per_image, image_sizes, strict=True)]
 
@@ -169,10 +213,10 @@ def decode_boxes(deltas: Tensor, boxes: list[Tensor], image_sizes: list[ImageSiz
 def keep_detections(boxes: Tensor, scores: Tensor, options: DetectorOptions, *, nms_thresh: float) -> Tensor:
     """Indices of the detections of one image that stay, the most certain first.
 
-    Drops scores up to score_thresh_test and boxes with a side under 0.01 pixels, then suppresses overlaps.
+    Drops scores up to score_thresh_test and boxes with a side under min_box_side, then suppresses overlaps.
     """
     candidates = torch.where(scores > options.score_thresh_test)[0]
-    candidates = candidates[box_ops.remove_small_boxes(boxes[candidates], min_size=1e-2)]
+    candidates = candidates[box_ops.remove_small_boxes(boxes[candidates], min_size=options.min_box_side)]
     kept = box_ops.nms(boxes[candidates], scores[candidates], nms_thresh)
     return candidates[kept[: options.detections_per_image]]
 

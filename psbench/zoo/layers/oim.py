@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from psbench.zoo.layers.precision import full
+from psbench_data import InputError
+
+BeyondTable = Literal["refuse", "queue"]
+Tables = Literal["shared", "per_rank"]
 
 
 class OIMLoss(nn.Module):
@@ -14,6 +23,9 @@ class OIMLoss(nn.Module):
     -log p_t, p = softmax(s [V; U] x), equation 2 and 3 of the paper. Unlabelled people cost nothing themselves; they
     enter the queue and serve as negatives. V and U carry no gradient: after the loss is computed from their old values,
     v_t becomes the normalised mixture of v_t and x, and each unlabelled x replaces the queue's oldest row.
+
+    In a run of several processes every process applies the updates of all of them, in the order of (rank, RoI), so that
+    the tables stay equal; each therefore has to call the loss equally often.
 
     Attributes:
         table: (K, D) float32, the look-up table V.
@@ -26,7 +38,17 @@ class OIMLoss(nn.Module):
     queue_position: Tensor
 
     def __init__(
-        self, num_identities: int, dim: int, *, queue_size: int = 5000, momentum: float = 0.5, scale: float = 30.0
+        self,
+        num_identities: int,
+        dim: int,
+        *,
+        queue_size: int = 5000,
+        momentum: float = 0.5,
+        scale: float = 30.0,
+        normalise_rows: bool = True,
+        queue_dims: int | None = None,
+        ids_beyond_table: BeyondTable = "refuse",
+        tables: Tables = "shared",
     ) -> None:
         """Start from empty (zero) tables.
 
@@ -36,16 +58,26 @@ class OIMLoss(nn.Module):
             queue_size: Q; 5000 for CUHK-SYSU, 500 for PRW.
             momentum: what remains of v_t at an update.
             scale: s; 10 in the OIM paper, 30 in the systems built on NAE.
+            normalise_rows: scale v_t to unit length after an update; a port of the OIM release does not.
+            queue_dims: write only so many leading coordinates into the queue and leave the others as they are; 64 in
+                that port. None writes whole embeddings.
+            ids_beyond_table: what to do with identities from K. "queue" is what NAE and SeqNet do on PRW, whose raw
+                numbers have gaps: the person enters the queue and is trained towards row id - K of it.
+            tables: with "per_rank" each process applies its own updates only, as the originals do.
         """
         super().__init__()
         self.momentum = momentum
         self.scale = scale
+        self.normalise_rows = normalise_rows
+        self.queue_dims = queue_dims
+        self.ids_beyond_table = ids_beyond_table
+        self.tables = tables
         self.register_buffer("table", torch.zeros(num_identities, dim))
         self.register_buffer("queue", torch.zeros(queue_size, dim))
         self.register_buffer("queue_position", torch.zeros((), dtype=torch.int64))
 
     def forward(self, embeddings: Tensor, person_ids: Tensor) -> Tensor:
-        """The mean loss over labelled people; updates the tables.
+        """The mean loss over labelled people of this process; updates the tables.
 
         Args:
             embeddings: (R, D), L2-normalised, of foreground RoIs.
@@ -54,30 +86,66 @@ class OIMLoss(nn.Module):
         Returns:
             A scalar. Without any labelled person it is zero and still connected to the graph: current PyTorch's mean
             over no terms would be NaN and end a run.
+
+        Raises:
+            InputError: an identity, of any process, is not in the table.
         """
         # Half precision has too few digits for momentum updates and for a softmax over thousands of classes.
         with torch.autocast(embeddings.device.type, enabled=False):
-            x = embeddings.to(self.table.dtype)
-            logits = self.scale * x @ torch.cat([self.table, self.queue]).T
+            x = full(embeddings)
+            every_x, every_id = x.detach(), person_ids
+            if self.tables == "shared" and dist.is_available() and dist.is_initialized():
+                every_x, every_id = gather_rows(every_x, every_id)
+            self._require_known(every_id)
+            logits = self.scale * x @ torch.cat([self.table, self.queue]).to(x.dtype).T
             labelled = person_ids >= 0
             total = F.cross_entropy(logits[labelled], person_ids[labelled], reduction="sum")
             loss = total / labelled.sum().clamp(min=1)
-            self._update(x.detach(), person_ids)
+            self._update(every_x.to(self.table.dtype), every_id)
         return loss
+
+    def _require_known(self, person_ids: Tensor) -> None:
+        K, Q = len(self.table), len(self.queue)
+        end = K + Q if self.ids_beyond_table == "queue" else K
+        unknown = person_ids[person_ids >= end]
+        if len(unknown):
+            raise InputError(
+                f"OIM: person ids {unknown.unique().tolist()} with num_identities={K} and a queue of {Q}: expected "
+                f"0..{end - 1}, or a negative number for a person without identity. Number the identities without gaps."
+            )
 
     @torch.no_grad()
     def _update(self, x: Tensor, person_ids: Tensor) -> None:
-        labelled = person_ids >= 0
-        x_labelled, ids = x[labelled], person_ids[labelled]
+        in_table = (person_ids >= 0) & (person_ids < len(self.table))
+        x_labelled, ids = x[in_table], person_ids[in_table]
         # In the order of the RoIs, an identity that occurs twice is updated twice: first all first occurrences, ...
         occurrence = (ids[:, None] == ids[None, :]).tril(-1).sum(1)
         for turn in range(int(occurrence.max()) + 1 if len(ids) else 0):
             now = occurrence == turn
             mixed = self.momentum * self.table[ids[now]] + (1 - self.momentum) * x_labelled[now]
-            self.table[ids[now]] = F.normalize(mixed)
-        strangers = x[~labelled][-len(self.queue) :]
-        skipped = int((~labelled).sum()) - len(strangers)
+            self.table[ids[now]] = F.normalize(mixed) if self.normalise_rows else mixed
+        strangers = x[~in_table][-len(self.queue) :]
+        skipped = int((~in_table).sum()) - len(strangers)
         rows = (self.queue_position + skipped + torch.arange(len(strangers), device=x.device)) % len(self.queue)
-        self.queue[rows] = strangers
+        self.queue[rows, : self.queue_dims] = strangers[:, : self.queue_dims]
         self.queue_position += skipped + len(strangers)
         self.queue_position %= len(self.queue)
+
+
+def gather_rows(x: Tensor, person_ids: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows (R, D) and ids (R,) of all processes, rank after rank; R may differ between them."""
+    counts = _gather(torch.tensor([len(x)], device=x.device)).tolist()
+    if not max(counts):
+        return x, person_ids
+    # A collective needs equal shapes.
+    padding = max(counts) - len(x)
+    every_x, every_id = _gather(F.pad(x, (0, 0, 0, padding))), _gather(F.pad(person_ids, (0, padding)))
+    real = (torch.arange(max(counts)) < torch.tensor(counts)[:, None]).flatten().to(x.device)
+    return every_x[real], every_id[real]
+
+
+def _gather(tensor: Tensor) -> Tensor:
+    """Equally shaped tensors of all processes, joined along the first dimension."""
+    parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, tensor.contiguous())
+    return torch.cat(parts)

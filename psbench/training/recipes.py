@@ -1,0 +1,148 @@
+"""The recipes that psbench comes with: the papers' values, and small ones for the demo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psbench.training.recipe import Optimizer, Published, Recipe, Schedule
+from psbench_data.errors import InputError, near_names
+
+_PRW: dict[str, Any] = {"pretrained": True, "oim_queue_size": 500}
+_NAE_OPTIMIZER = Optimizer(decay_biases=False)
+
+
+_PAPERS = (
+    Recipe(
+        name="oim-cuhk_sysu",
+        model="oim",
+        dataset="cuhk_sysu",
+        model_options={"pretrained": True},
+        optimizer=_NAE_OPTIMIZER,
+        schedule=Schedule(epochs=22),
+    ),
+    Recipe(
+        name="oim-prw",
+        model="oim",
+        dataset="prw",
+        model_options=_PRW,
+        optimizer=_NAE_OPTIMIZER,
+        schedule=Schedule(epochs=22),
+    ),
+    Recipe(
+        name="nae-cuhk_sysu",
+        model="nae",
+        dataset="cuhk_sysu",
+        model_options={"pretrained": True},
+        optimizer=_NAE_OPTIMIZER,
+        schedule=Schedule(epochs=22),
+        expected=Published(protocol="gallery-100", map=91.5, top1=92.4, source="NAE, CVPR 2020"),
+    ),
+    Recipe(
+        name="nae-prw",
+        model="nae",
+        dataset="prw",
+        model_options=_PRW,
+        optimizer=_NAE_OPTIMIZER,
+        schedule=Schedule(epochs=22),
+        expected=Published(
+            protocol="regular", map=43.3, top1=80.9, source="NAE, CVPR 2020; the authors name no settings for PRW"
+        ),
+    ),
+    Recipe(
+        name="nae_plus-cuhk_sysu",
+        model="nae_plus",
+        dataset="cuhk_sysu",
+        model_options={"pretrained": True},
+        optimizer=_NAE_OPTIMIZER,
+        schedule=Schedule(epochs=11, milestones=(8,)),
+        expected=Published(protocol="gallery-100", map=92.1, top1=92.9, source="NAE+, CVPR 2020, from a trained NAE"),
+    ),
+    Recipe(
+        name="seqnet-cuhk_sysu",
+        model="seqnet",
+        dataset="cuhk_sysu",
+        model_options={"pretrained": True},
+        expected=Published(protocol="gallery-100", map=93.8, top1=94.6, source="SeqNet, AAAI 2021, without CBGM"),
+    ),
+    Recipe(
+        name="seqnet-prw",
+        model="seqnet",
+        dataset="prw",
+        model_options=_PRW,
+        schedule=Schedule(epochs=18),
+        expected=Published(protocol="regular", map=46.7, top1=83.4, source="SeqNet, AAAI 2021, without CBGM"),
+    ),
+    Recipe(
+        name="glcnet-cuhk_sysu",
+        model="glcnet",
+        dataset="cuhk_sysu",
+        model_options={"pretrained": True},
+        schedule=Schedule(epochs=18),
+        expected=Published(
+            protocol="gallery-100", map=95.7, top1=96.3, source="GLCNet, README of 2021-12, without CBGM"
+        ),
+    ),
+    Recipe(
+        name="glcnet-prw",
+        model="glcnet",
+        dataset="prw",
+        model_options=_PRW,
+        schedule=Schedule(epochs=18),
+        expected=Published(protocol="regular", map=46.9, top1=85.1, source="GLCNet, README of 2021-12, without CBGM"),
+    ),
+    Recipe(
+        name="glcnet-movienet_cs",
+        model="glcnet",
+        dataset="movienet_cs",
+        model_options={"pretrained": True, "oim_queue_size": 3000, "min_size": 240, "max_size": 720},
+        optimizer=Optimizer(lr=0.009),
+        schedule=Schedule(epochs=20),
+        batch_size=15,
+    ),
+)
+_SMALL: dict[str, Any] = {
+    "backbone": "test_resnet",
+    "freeze_stem": False,
+    "min_size": 120,
+    "max_size": 176,
+    "anchor_sizes": [32, 48, 64, 96],
+    "anchor_ratios": [2.5],
+    "rpn_pre_nms_top_n_train": 400,
+    "rpn_post_nms_top_n_train": 100,
+    "rpn_pre_nms_top_n_test": 200,
+    "rpn_post_nms_top_n_test": 50,
+    "roi_size": 7,
+    "roi_batch_size_per_image": 16,
+    "oim_queue_size": 200,
+}
+_DEMOS = tuple(
+    Recipe(
+        name=f"{model}-demo",
+        model=model,
+        dataset="cuhk_sysu",
+        model_options=_SMALL,
+        optimizer=Optimizer(lr=0.012),
+        schedule=Schedule(epochs=9, milestones=(7,), warmup_epochs=0.5, warmup_start=0.01),
+        batch_size=4,
+        workers=0,
+    )
+    for model in ("seqnet", "oim", "nae", "nae_plus", "glcnet")
+)
+_RECIPES = {recipe.name: recipe for recipe in (*_PAPERS, *_DEMOS)}
+
+
+def recipes() -> tuple[str, ...]:
+    """The names of the recipes that psbench comes with."""
+    return tuple(_RECIPES)
+
+
+def recipe_for(name: str) -> Recipe:
+    """A recipe by its name.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in _RECIPES:
+        raise InputError(f"there is no recipe {name!r}. {near_names(name, _RECIPES)}")
+    # A copy: the options are a dict, and what a caller does to it must stay with the caller.
+    return Recipe.from_dict(_RECIPES[name].to_dict(), source=name)

@@ -1,0 +1,233 @@
+"""A model's weights on disk: one safetensors file that says by itself which network, data and preprocessing they need.
+
+The header holds `WeightsInfo`, each value as JSON; the tensors are the model's state, in general without what only
+training needs. Nothing in the file is code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from psbench.zoo import ZooModel, create, load_official
+from psbench_data import InputError
+from psbench_data.atomic import new_file
+from psbench_data.validation import file_error
+
+WEIGHTS_FILE = "model.safetensors"
+"""Of a folder that a model is loaded from."""
+
+
+class WeightsInfo(BaseModel):
+    """What a weights file says of itself.
+
+    Attributes:
+        model: its name in the zoo.
+        options: with which it was made, see the model's options.
+        num_identities: K.
+        preprocessing: what is done to images, see `ZooModel.preprocessing`.
+        method: what predictions made with it are called.
+        dataset: that it was trained on, a name of `psbench_data.available()`.
+        fingerprint: of that dataset's annotations; None where its authors do not say.
+        psbench: the version that wrote the file.
+        source_sha256: of the released file that it was made from, if any.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    options: dict[str, Any]
+    num_identities: int
+    preprocessing: dict[str, Any]
+    method: str
+    dataset: str
+    fingerprint: str | None
+    psbench: str
+    source_sha256: str | None = None
+
+
+def describe(
+    model: ZooModel,
+    name: str,
+    *,
+    num_identities: int,
+    dataset: str,
+    method: str,
+    fingerprint: str | None = None,
+    source_sha256: str | None = None,
+) -> WeightsInfo:
+    """What there is to say of a model called `name` in the zoo; the arguments are as in `WeightsInfo`."""
+    options = json.loads(json.dumps(dataclasses.asdict(model.options)))
+    # These weights replace whatever the training started from.
+    options |= {"pretrained": False} if "pretrained" in options else {}
+    return WeightsInfo(
+        model=name,
+        options=options,
+        num_identities=num_identities,
+        preprocessing=model.preprocessing(),
+        method=method,
+        dataset=dataset,
+        fingerprint=fingerprint,
+        psbench=version("psbench"),
+        source_sha256=source_sha256,
+    )
+
+
+def save_weights(model: ZooModel, path: str | Path, metadata: WeightsInfo, *, keep_tables: bool = False) -> None:
+    """Write a model's state; the file appears whole or not at all.
+
+    Args:
+        model: any of the zoo.
+        path: of the file, .safetensors.
+        metadata: see `describe`.
+        keep_tables: write also what only training needs: the identity tables, which are large and follow the people of
+            the training data.
+    """
+    from safetensors.torch import save_file
+
+    left_out = () if keep_tables else model.training_only
+    # Cloned: heads may share memory, which the format refuses.
+    state = {
+        k: v.detach().cpu().clone().contiguous() for k, v in model.state_dict().items() if not k.startswith(left_out)
+    }
+    header = {key: json.dumps(value) for key, value in metadata.model_dump().items()}
+    with new_file(Path(path)) as partial:
+        save_file(state, partial, {"format": "pt"} | header)
+
+
+def read_info(path: str | Path) -> WeightsInfo:
+    """What a weights file says of itself.
+
+    Raises:
+        InputError: it is not there, damaged, or not written by `save_weights`.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    try:
+        with safe_open(path, "pt") as file:
+            header = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: the weights cannot be read ({error}). Train or import them again.") from None
+    if "model" not in header:
+        raise InputError(
+            f"{path}: it does not say which model it belongs to, so psbench did not write it. "
+            "Bring a released file in with `psbench import-weights`."
+        )
+    try:
+        return WeightsInfo(**{key: json.loads(value) for key, value in header.items() if key != "format"})
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: its header is damaged ({error}). Train or import the weights again.") from None
+    except ValidationError as error:
+        raise file_error(path, error, "Train or import the weights again.") from None
+
+
+def load_weights(path: str | Path, *, model: str | None = None, dataset: str | None = None) -> ZooModel:
+    """The model that a file of `save_weights` holds, in evaluation mode, on the CPU.
+
+    Args:
+        path: of the file.
+        model: the name that it must have; any by default.
+        dataset: that it must have been trained on; any by default.
+
+    Raises:
+        InputError: the file cannot be read, is for another model or dataset than asked, does not hold all that its
+            model needs, or asks for a preprocessing that this version does not do.
+    """
+    from safetensors.torch import load_file
+
+    path, info = Path(path), read_info(path)
+    for what, found, asked in (("model", info.model, model), ("dataset", info.dataset, dataset)):
+        if asked is not None and found != asked:
+            raise InputError(f"{path}: these weights are of the {what} {found}, not of {asked}. Give those of {asked}.")
+    made = create(info.model, num_identities=info.num_identities, **info.options)
+    if made.preprocessing() != info.preprocessing:
+        raise InputError(
+            f"{path}: these weights need the preprocessing {info.preprocessing}, and this version does "
+            f"{made.preprocessing()}. Install psbench {info.psbench}, which wrote them."
+        )
+    state = load_file(path)
+    expected = made.state_dict()
+    wrong = [k for k in expected if k not in state and not k.startswith(made.training_only)]
+    wrong += [k for k in state if k not in expected or state[k].shape != expected[k].shape]
+    if wrong:
+        raise InputError(
+            f"{path}: not the weights of {info.model}: {', '.join(wrong[:5])}. Train or import them again."
+        )
+    made.load_state_dict(state, strict=False)
+    return made.eval()
+
+
+def import_weights(
+    name: str,
+    source: str | Path,
+    path: str | Path,
+    *,
+    dataset: str,
+    keep_tables: bool = False,
+    overrides: Mapping[str, Any] | None = None,
+) -> WeightsInfo:
+    """Turn a checkpoint that a model's authors released into a file of `save_weights`.
+
+    Args:
+        name: the model's name in the zoo.
+        source: the released file, .pth or .safetensors.
+        path: of the file to write.
+        dataset: that it was trained on.
+        keep_tables: as in `save_weights`.
+        overrides: options that differ from the paper's, as for `zoo.load_official`.
+
+    Raises:
+        InputError: the source cannot be read, holds more than tensors and plain values, or is not of this model.
+    """
+    source = Path(source)
+    state = _released(source)
+    model = load_official(name, state, **(overrides or {}))
+    with source.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    info = describe(
+        model,
+        name,
+        num_identities=len(model.state_dict()["oim.table"]),
+        dataset=dataset,
+        method=f"{name} ({source.name})",
+        source_sha256=digest,
+    )
+    save_weights(model, path, info, keep_tables=keep_tables)
+    return info
+
+
+def _released(path: Path) -> Mapping[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file. Give the checkpoint as it was released.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with warnings.catch_warnings():
+            # Of the pickle's protocol, which says nothing about whether it can be read.
+            warnings.simplefilter("ignore")
+            return torch.load(path, "cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if not (unsafe := re.search(r"GLOBAL (\S+)", str(error))):
+            raise InputError(f"{path}: not a checkpoint. Download it again.") from None
+        raise InputError(
+            f"{path}: holds a Python object ({unsafe[1]}) besides tensors, and reading that could run code out of the "
+            "file. If you trust its origin, save its state_dict alone in a file of its own, and give that."
+        ) from None
+    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError) as error:
+        raise InputError(f"{path}: not a checkpoint ({error or 'it is empty'}). Download it again.") from None

@@ -1,0 +1,26 @@
+"""Options that make each model of the zoo small enough to be trained in a test."""
+
+from typing import Any
+
+_DETECTOR = {
+    "min_size": 96,
+    "max_size": 128,
+    "anchor_sizes": (32, 64),
+    "roi_size": 7,
+    "rpn_post_nms_top_n_test": 20,
+    "roi_batch_size_per_image": 8,
+    "oim_queue_size": 10,
+    "freeze_stem": False,
+}
+_C4 = {**_DETECTOR, "backbone": "test_resnet"}
+
+SMALL: dict[str, dict[str, Any]] = {
+    "oim": _C4,
+    "oim_caffe": {**_DETECTOR, "width": 8},
+    "nae": _C4,
+    "nae_plus": _C4,
+    "seqnet": _C4,
+    "glcnet": _C4,
+    "glcnet_2026": _C4,
+}
+"""By the model's name."""
