@@ -20,9 +20,12 @@ def file_error(path: Path, error: ValidationError, remedy: str) -> InputError:
 
 
 def value_error(where: str, error: ValidationError) -> InputError:
-    """For values that were given: one sentence a value, which it repeats."""
+    """For values that were given: one sentence a value, which it repeats; of several together, what is wrong."""
     return InputError(
-        f"{where} {_place(fault['loc'])} is {fault['input']!r}: {fault['msg']}." for fault in error.errors()
+        f"{where} {_place(fault['loc'])} is {fault['input']!r}: {fault['msg']}."
+        if fault["loc"]
+        else f"{where}s: {fault['msg'].removeprefix('Value error, ')}."
+        for fault in error.errors()
     )
 
 

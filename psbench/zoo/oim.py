@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from psbench.zoo.layers.c4 import Encoded
 from psbench.zoo.layers.faster_rcnn import box_regression_loss, sample_rois
+from psbench.zoo.layers.norm_aware import small_linear_bn
 from psbench.zoo.layers.precision import full
 from psbench.zoo.layers.proposals import Judged, ProposalOptions, ProposalSearcher
 
@@ -43,8 +44,8 @@ class OIM(ProposalSearcher):
         super().__init__(num_identities, options or OIMOptions())
         c5 = self.box_head.channels["res5"]
         self.score = nn.Linear(c5, 2)
-        self.box = nn.Linear(c5, 8)
-        self.embedding = nn.Linear(c5, self.options.embedding_dim)
+        self.box = small_linear_bn(c5, 8)
+        self.embedding = small_linear_bn(c5, self.options.embedding_dim)
 
     def forward(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """The training losses, see `PersonSearcher`."""

@@ -177,7 +177,7 @@ class OIMCaffe(ZooModel):
         boxes = torch.cat([known, decode_boxes(deltas, proposals / encoded.scale, encoded.original_size)])
         scores = score.softmax(dim=1)[:, 1]
         scores[: len(known)] = 1
-        kept = keep_detections(boxes, scores, self.options, nms_thresh=self.options.nms_thresh_test)
+        kept = keep_detections(boxes, scores, self.options, nms_thresh=self.options.nms_thresh_test, known=len(known))
         return Detections(boxes[kept], scores[kept], x[kept])
 
     @torch.no_grad()

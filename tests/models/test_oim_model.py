@@ -26,6 +26,13 @@ def _small(**options: object) -> OIM:
     return model.double()
 
 
+def _normalised(x: torch.Tensor, layers: torch.nn.Sequential) -> torch.Tensor:
+    """A linear layer, and batch norm over the RoIs."""
+    linear, norm = layers
+    y = x @ linear.weight.T + linear.bias
+    return (y - y.mean(0)) / (y.var(0, correction=0) + 1e-5).sqrt() * norm.weight + norm.bias
+
+
 def _smooth_l1(x: float) -> float:
     return 0.5 * x * x if abs(x) < 1 else abs(x) - 0.5
 
@@ -61,9 +68,8 @@ def test_losses_follow_the_equations() -> None:
     rois, person, is_person = candidates[taken], person[taken], best[taken] >= 0.5
     maps = roi_align(features, [rois], output_size=7, spatial_scale=1 / 16, sampling_ratio=2)
     x = model.box_head.layer4(maps).amax(dim=(2, 3))
-    scores, deltas, embeddings = (
-        x @ layer.weight.T + layer.bias for layer in (model.score, model.box, model.embedding)
-    )
+    scores = x @ model.score.weight.T + model.score.bias
+    deltas, embeddings = _normalised(x, model.box), _normalised(x, model.embedding)
 
     cls, reg, reid = [], [], []
     for i in range(len(rois)):
@@ -103,8 +109,8 @@ def test_scores_are_the_softmax_of_two_classes() -> None:
 
 
 def test_parameters() -> None:
-    """Trunk and res5 of NAE, then 2048 x 2, 2048 x 8 and 2048 x 256 weights and their biases."""
+    """Trunk and res5 of NAE, then 2048 x 2, 2048 x 8 and 2048 x 256 weights and their biases, two of them with BN."""
     model = zoo.create("oim", num_identities=5532)
     heads = (model.score, model.box, model.embedding)
-    assert [sum(p.numel() for p in head.parameters()) for head in heads] == [4098, 16392, 524544]
-    assert sum(p.numel() for p in model.parameters()) == 8543296 + 9515083 + 14964736 + 4098 + 16392 + 524544
+    assert [sum(p.numel() for p in head.parameters()) for head in heads] == [4098, 16408, 525056]
+    assert sum(p.numel() for p in model.parameters()) == 8543296 + 9515083 + 14964736 + 4098 + 16408 + 525056

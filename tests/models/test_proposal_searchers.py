@@ -111,6 +111,15 @@ def test_known_boxes_remain_where_nothing_is_found(case: str, monkeypatch: pytes
     assert [tuple(found.embeddings.shape) for found in around] == [(2, 256), (0, 256)]
 
 
+@torch.no_grad()
+def test_known_boxes_stay_whatever_overlaps_them_or_the_threshold_is(case: str) -> None:
+    model = _create(case, score_thresh_test=1.0).eval()
+    known = torch.tensor([[5.0, 5, 40, 90], [6.0, 5, 41, 90], [50.0, 20, 90, 90]])
+    [found] = model.detect([torch.rand(3, 96, 128)], include=[known])
+    torch.testing.assert_close(found.boxes, known)
+    assert found.scores.tolist() == [1, 1, 1]
+
+
 def test_scene_without_people_or_labels_trains(case: str) -> None:
     """Every loss must stay finite and connected."""
     model = _create(case)

@@ -198,7 +198,7 @@ class C4Searcher(ZooModel):
         detections = []
         for i, moved in enumerate(decode_boxes(deltas, rois, encoded.sizes)):
             boxes = torch.cat([known[i], moved[len(known[i]) :]])
-            kept = keep_detections(boxes, scores[i], self.options, nms_thresh=nms_thresh)
+            kept = keep_detections(boxes, scores[i], self.options, nms_thresh=nms_thresh, known=len(known[i]))
             detections.append(
                 Detections(
                     boxes=to_original_pixels(boxes[kept], encoded.sizes[i], encoded.original_sizes[i]),

@@ -210,15 +210,22 @@ def decode_boxes(deltas: Tensor, boxes: list[Tensor], image_sizes: list[ImageSiz
     return [box_ops.clip_boxes_to_image(b, size) for b, size in zip(per_image, image_sizes, strict=True)]
 
 
-def keep_detections(boxes: Tensor, scores: Tensor, options: DetectorOptions, *, nms_thresh: float) -> Tensor:
+def keep_detections(
+    boxes: Tensor, scores: Tensor, options: DetectorOptions, *, nms_thresh: float, known: int = 0
+) -> Tensor:
     """Indices of the detections of one image that stay, the most certain first.
 
-    Drops scores up to score_thresh_test and boxes with a side under min_box_side, then suppresses overlaps.
+    Drops scores up to score_thresh_test and boxes with a side under min_box_side, then suppresses overlaps. The first
+    `known` boxes stay whatever they are, before all others, and suppress them.
     """
-    candidates = torch.where(scores > options.score_thresh_test)[0]
-    candidates = candidates[box_ops.remove_small_boxes(boxes[candidates], min_size=options.min_box_side)]
-    kept = box_ops.nms(boxes[candidates], scores[candidates], nms_thresh)
-    return candidates[kept[: options.detections_per_image]]
+    given = torch.arange(len(boxes), device=boxes.device) < known
+    candidates = torch.where(given | (scores > options.score_thresh_test))[0]
+    large = box_ops.remove_small_boxes(boxes[candidates], min_size=options.min_box_side)
+    candidates = torch.cat([candidates[:known], candidates[large[large >= known]]])
+    # No score is as high as 2.
+    kept = box_ops.nms(boxes[candidates], torch.where(given, 2, scores)[candidates], nms_thresh)
+    found = kept[kept >= known][: max(options.detections_per_image - known, 0)]
+    return torch.cat([candidates[:known], candidates[found]])
 
 
 def to_original_pixels(boxes: Tensor, resized: ImageSize, original: ImageSize) -> Tensor:
