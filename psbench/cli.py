@@ -108,8 +108,8 @@ def predict(
 def import_weights(
     model: Annotated[str, typer.Argument(help="A model of the zoo, for example glcnet.", show_default=False)],
     checkpoint: Annotated[Path, typer.Argument(help="The file that its authors released.", show_default=False)],
+    data: Annotated[str, typer.Option("--data", help="What it was trained on, e.g. prw.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to make.", show_default=False)],
-    data: Data = "cuhk_sysu",
     changes: Annotated[
         list[str], typer.Option("--set", help="An option that differs from the paper's, e.g. min_size=240. Repeatable.")
     ] = [],  # noqa: B006

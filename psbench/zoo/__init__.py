@@ -6,6 +6,7 @@ import dataclasses
 import fnmatch
 import importlib
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 from pydantic import ValidationError
@@ -67,7 +68,7 @@ def create(name: str, *, num_identities: int, **options: Any) -> ZooModel:
         >>> sum(p.numel() for p in model.parameters())
         48418735
     """
-    if not isinstance(num_identities, int) or num_identities < 1:
+    if not isinstance(num_identities, Integral) or isinstance(num_identities, bool) or num_identities < 1:
         raise InputError(f"{name}: num_identities is {num_identities!r}, expected a whole number from 1.")
     model = model_class(name)
     options_type = model.options_type
@@ -76,7 +77,7 @@ def create(name: str, *, num_identities: int, **options: Any) -> ZooModel:
     if unknown:
         raise InputError(unknown)
     try:
-        return model(num_identities, options_type(**options))
+        return model(int(num_identities), options_type(**options))
     except ValidationError as error:
         raise value_error(f"{name}: option", error) from None
 

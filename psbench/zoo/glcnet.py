@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from psbench.zoo.interface import Unit
+from psbench.zoo.interface import Unit, inference
 from psbench.zoo.layers.c4 import Encoded
 from psbench.zoo.layers.context import GroupContext, SceneContext, group_means, inside_images
 from psbench.zoo.layers.norm_aware import NormAwareEmbedding
@@ -97,7 +97,10 @@ class GLCNet(SeqNet):
             is_person = torch.ones(sum(counts), dtype=torch.bool, device=encoded.features.device)
         contexts = self.contexts(encoded, vectors["res5"], is_person, counts)
         repeats = torch.tensor(counts, device=encoded.features.device)
-        return vectors | {name: context.repeat_interleave(repeats, dim=0) for name, context in contexts.items()}
+        return vectors | {
+            name: context.repeat_interleave(repeats, dim=0, output_size=sum(counts))
+            for name, context in contexts.items()
+        }
 
     def contexts(self, encoded: Encoded, res5: Tensor, is_person: Tensor, counts: list[int]) -> dict[str, Tensor]:
         """What surrounds the people of each image: (B, C) by the context's name.
@@ -116,7 +119,7 @@ class GLCNet(SeqNet):
             contexts["group"] = self.group_context(group_means(res5, is_person, counts))
         return contexts
 
-    @torch.no_grad()
+    @inference
     def embed(self, images: list[Tensor], boxes: list[Tensor]) -> list[Tensor]:
         """Unit embeddings of given boxes, see `PersonSearcher`.
 

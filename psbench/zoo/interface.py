@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 Unit = Literal["image", "RoI", "person"]
@@ -18,9 +20,9 @@ class Detections:
     """The people found in one image, the most certain first.
 
     Attributes:
-        boxes: (n, 4) float32, xyxy, pixels of the image as it was given.
-        scores: (n,) float32 in [0, 1].
-        embeddings: (n, D) float32, as the evaluator takes them (scaled by the score where the method says so).
+        boxes: (n, 4) of the model's type (float32), xyxy, pixels of the image as it was given.
+        scores: (n,) in [0, 1].
+        embeddings: (n, D), as the evaluator takes them (scaled by the score where the method says so).
     """
 
     boxes: Tensor
@@ -50,6 +52,26 @@ class PersonSearcher(Protocol):
 
     def embed(self, images: list[Tensor], boxes: list[Tensor]) -> list[Tensor]:
         """Embed given boxes, (n, 4) pixels an image, as queries: (n, D) an image."""
+
+
+def inference(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of a model that runs in evaluation mode and without gradients, whatever mode the model is in.
+
+    Batch norm over the RoIs of a few images would give other results, and keep their statistics.
+    """
+
+    @functools.wraps(method)
+    def run(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        training = [module for module in self.modules() if module.training]
+        try:
+            self.eval()
+            with torch.no_grad():
+                return method(self, *args, **kwargs)
+        finally:
+            for module in training:
+                module.training = True
+
+    return run
 
 
 class ZooModel(nn.Module):

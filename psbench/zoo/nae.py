@@ -22,7 +22,13 @@ from psbench.zoo.layers.proposals import Judged, ProposalOptions, ProposalSearch
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class NAEOptions(ProposalOptions):
-    """NAE's options; the defaults are the paper's on CUHK-SYSU."""
+    """NAE's options; the defaults are the paper's on CUHK-SYSU.
+
+    Attributes:
+        unused_classifier: carry the linear layer that the original's weights hold and nothing uses.
+    """
+
+    unused_classifier: bool = False
 
 
 class NAE(ProposalSearcher):
@@ -42,6 +48,8 @@ class NAE(ProposalSearcher):
         super().__init__(num_identities, options or NAEOptions())
         self.box = small_linear_bn(self.box_head.channels["res5"], 8)
         self.embedding = NormAwareEmbedding(self.box_head.channels, self.options.embedding_dim)
+        if self.options.unused_classifier:
+            self.unused_classifier = nn.Linear(self.box_head.channels["res5"], 2)
 
     def forward(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """The training losses, see `PersonSearcher`."""

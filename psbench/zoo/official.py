@@ -77,7 +77,7 @@ def load_official(name: str, state_dict: Mapping[str, Any], **overrides: Any) ->
 
 
 def _renamed(name: str, state_dict: Mapping[str, Any], official: Official) -> dict[str, Tensor]:
-    """The weights under our names, each once, without what the original does not use."""
+    """The weights under our names, each once."""
     inner = next((state_dict[key] for key in _WRAPPERS if isinstance(state_dict.get(key), Mapping)), state_dict)
     faults = [
         f"{name}: {left + key.removeprefix(right)!r} and {key!r} are one layer in the original, and differ here."
@@ -89,8 +89,7 @@ def _renamed(name: str, state_dict: Mapping[str, Any], official: Official) -> di
     ]
     if faults:
         raise InputError(faults)
-    unused = (*official.unused, *(left for left, _ in official.twice))
-    return {official.ours(key): torch.as_tensor(value) for key, value in inner.items() if not key.startswith(unused)}
+    return {official.ours(key): torch.as_tensor(value) for key, value in inner.items()}
 
 
 def _require_fit(name: str, weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

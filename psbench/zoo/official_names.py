@@ -17,14 +17,12 @@ class Official:
 
     Attributes:
         names: beginnings of official names, each with ours; the first that fits counts.
-        unused: beginnings of the names of weights that the original carries and never uses.
         twice: (left, right) beginnings: what the original registered under two names; the left one is left out.
         options: from the weights, under our names, to the options that they ask for.
         as_the_original: the options that switch the original's defects on, without which its losses are others.
     """
 
     names: tuple[tuple[str, str], ...]
-    unused: tuple[str, ...] = ()
     twice: tuple[tuple[str, str], ...] = ()
     options: Callable[[Mapping[str, Tensor]], dict[str, Any]] = lambda weights: {}
     as_the_original: Mapping[str, Any] = field(default_factory=dict)
@@ -57,8 +55,19 @@ _STAGE1 = (
     ("roi_heads.faster_rcnn_predictor.bbox_pred.", "proposal_box."),
 )
 
-_NAE = (*_RPN, *_OIM, *_NORM_AWARE, ("roi_heads.", ""))
-_NAE_UNUSED = ("roi_heads.box_predictor.cls_score.",)
+_NAE = (
+    *_RPN,
+    *_OIM,
+    *_NORM_AWARE,
+    ("roi_heads.box_predictor.cls_score.", "unused_classifier."),
+    ("roi_heads.", ""),
+)
+_RAW_IDS = {"oim_ids_beyond_table": "queue"}
+"""On PRW, whose raw numbers go beyond the table."""
+
+
+def _nae_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {"unused_classifier": "unused_classifier.weight" in weights}
 
 
 def _caffe_resnet() -> Iterator[tuple[str, str]]:
@@ -155,18 +164,18 @@ OFFICIAL = {
         ),
         as_the_original={"oim_normalise_rows": False, "oim_queue_dims": 64},
     ),
-    "nae": Official(names=_NAE, unused=_NAE_UNUSED),
+    "nae": Official(names=_NAE, options=_nae_options, as_the_original=_RAW_IDS),
     "nae_plus": Official(
         names=_NAE,
-        unused=_NAE_UNUSED,
-        options=lambda weights: {"fuse_maps": "embedding.projectors.res4.0.weight" in weights},
-        as_the_original={"grid_labels": "as_the_original"},
+        options=lambda weights: _nae_options(weights) | {"fuse_maps": "embedding.projectors.res4.0.weight" in weights},
+        as_the_original=_RAW_IDS | {"grid_labels": "as_the_original"},
     ),
-    "seqnet": Official(names=(*_RPN, *_OIM, *_NORM_AWARE, *_STAGE1, ("roi_heads.", ""))),
+    "seqnet": Official(names=(*_RPN, *_OIM, *_NORM_AWARE, *_STAGE1, ("roi_heads.", "")), as_the_original=_RAW_IDS),
     "glcnet": Official(
         names=(*_GLCNET, *_RPN, *_OIM, *_NORM_AWARE, *_STAGE1, ("roi_heads.", "")),
         twice=(("cxt_feat_extractor_scenario.", "roi_heads.cxt_feat_extractor_scenario."),),
         options=_glcnet_options,
+        as_the_original=_RAW_IDS,
     ),
     "glcnet_2026": Official(
         names=(*_GLCNET_2026, *_RPN, *_OIM, *_NORM_AWARE, *_STAGE1, ("roi_heads.", "")),
@@ -174,6 +183,7 @@ OFFICIAL = {
             (f"{part}.", f"roi_heads.{part}.") for part in ("cxt_scene_extractor", "cxt_group_extractor", "mps")
         ),
         options=_glcnet_options,
+        as_the_original=_RAW_IDS,
     ),
 }
 """The models whose released checkpoints are read."""

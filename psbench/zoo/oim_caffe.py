@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torchvision.ops import RoIPool
 
 from psbench.zoo.inputs import check_boxes, check_inputs
-from psbench.zoo.interface import Detections, Unit, ZooModel
+from psbench.zoo.interface import Detections, Unit, ZooModel, inference
 from psbench.zoo.layers.caffe import DELTA_STD, STRIDE, CaffeRPN, decode_boxes, resize_image, sample_rois
 from psbench.zoo.layers.caffe_resnet import CaffeBackbone, CaffeHead
 from psbench.zoo.layers.faster_rcnn import (
@@ -53,6 +53,7 @@ class OIMCaffeOptions(DetectorOptions):
     max_size: Positive = 1000
     anchor_sizes: Annotated[tuple[Positive, ...], Field(min_length=1)] = (128, 256, 512)
     score_thresh_test: Share = 0.05
+    min_box_side: Annotated[float, Field(ge=0)] = 0.0
     width: Positive = 64
     freeze_stem: bool = True
     embedding_dim: Positive = 256
@@ -135,7 +136,7 @@ class OIMCaffe(ZooModel):
     def image_losses(self, image: Tensor, target: dict[str, Tensor]) -> dict[str, Tensor]:
         """The training losses of one image."""
         encoded = self.encode(image)
-        truth = target["boxes"] * encoded.scale
+        truth = target["boxes"].to(self.dtype) * encoded.scale
         logits, deltas, anchors = self.rpn(encoded.features)
         rpn_score, rpn_box = self.rpn.losses(logits, deltas, anchors, encoded.size, truth)
         proposals = self.rpn.propose(logits, deltas, anchors, encoded.size, encoded.scale)
@@ -151,7 +152,7 @@ class OIMCaffe(ZooModel):
             "loss_oim": self.oim(x[people], rois.person_ids[people]),
         }
 
-    @torch.no_grad()
+    @inference
     def detect(self, images: list[Tensor], include: list[Tensor] | None = None) -> list[Detections]:
         """The people of each image, see `PersonSearcher`.
 
@@ -163,9 +164,9 @@ class OIMCaffe(ZooModel):
                 suppress what overlaps them: the context that CBGM needs.
         """
         check_inputs(images)
-        known = [image.new_zeros(0, 4) for image in images] if include is None else include
+        known = [image.new_zeros(0, 4, dtype=self.dtype) for image in images] if include is None else include
         check_boxes(known, images)
-        return [self.image_detections(image, boxes) for image, boxes in zip(images, known, strict=True)]
+        return [self.image_detections(image, boxes.to(self.dtype)) for image, boxes in zip(images, known, strict=True)]
 
     def image_detections(self, image: Tensor, known: Tensor) -> Detections:
         """The people of one image, known boxes (k, 4) first."""
@@ -180,7 +181,7 @@ class OIMCaffe(ZooModel):
         kept = keep_detections(boxes, scores, self.options, nms_thresh=self.options.nms_thresh_test, known=len(known))
         return Detections(boxes[kept], scores[kept], x[kept])
 
-    @torch.no_grad()
+    @inference
     def embed(self, images: list[Tensor], boxes: list[Tensor]) -> list[Tensor]:
         """Unit embeddings of given boxes, see `PersonSearcher`."""
         check_inputs(images)
@@ -188,7 +189,7 @@ class OIMCaffe(ZooModel):
         embeddings = []
         for image, of_image in zip(images, boxes, strict=True):
             encoded = self.encode(image)
-            embeddings.append(self.roi_outputs(encoded, of_image * encoded.scale)[2])
+            embeddings.append(self.roi_outputs(encoded, of_image.to(self.dtype) * encoded.scale)[2])
         return embeddings
 
     def walk(self, image: Tensor) -> Iterator[Unit]:
@@ -199,6 +200,11 @@ class OIMCaffe(ZooModel):
         self.roi_outputs(encoded, image.new_zeros(1, 4))
         yield "RoI"
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the network computes in."""
+        return self.score.weight.dtype
+
     def preprocessing(self) -> dict[str, Any]:
         """See `ZooModel`."""
         sizes = {"min_size": self.options.min_size, "max_size": self.options.max_size, "padded_to": 1}
@@ -206,7 +212,7 @@ class OIMCaffe(ZooModel):
 
     def encode(self, image: Tensor) -> EncodedImage:
         """An image (3, H, W) in [0, 1], RGB, to the map that everything else is taken from."""
-        x, scale = self.prepare(image)
+        x, scale = self.prepare(image.to(self.dtype))
         height, width = image.shape[-2:]
         return EncodedImage(self.backbone(x), (x.shape[-2], x.shape[-1]), (height, width), scale)
 

@@ -15,7 +15,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from psbench.zoo.interface import Detections, Unit
+from psbench.zoo.interface import Detections, Unit, inference
 from psbench.zoo.layers.c4 import C4Options, C4Searcher, Encoded, Weight
 from psbench.zoo.layers.faster_rcnn import (
     box_regression_loss,
@@ -27,6 +27,8 @@ from psbench.zoo.layers.faster_rcnn import (
 from psbench.zoo.layers.norm_aware import NormAwareEmbedding, small_linear_bn
 from psbench.zoo.layers.precision import full
 
+STAGE1_MIN_SIDE = 0.01
+"""Pixels; boxes with a shorter side do not reach stage 2. Fixed in the original."""
 STAGE2_NMS = 0.5
 """IoU above which a final detection suppresses another; fixed in the original, and looser than stage 1's."""
 
@@ -92,7 +94,7 @@ class SeqNet(C4Searcher):
             "loss_box_reid": self.oim(embeddings[people], rois.person_ids[people]),
         }
 
-    @torch.no_grad()
+    @inference
     def detect(self, images: list[Tensor], include: list[Tensor] | None = None) -> list[Detections]:
         """The people of each image, see `PersonSearcher`.
 
@@ -123,7 +125,7 @@ class SeqNet(C4Searcher):
             weighted=self.options.weight_by_score and include is None,
         )
 
-    @torch.no_grad()
+    @inference
     def embed(self, images: list[Tensor], boxes: list[Tensor]) -> list[Tensor]:
         """Unit embeddings of given boxes, see `PersonSearcher`."""
         encoded = self.encode(images)
@@ -138,7 +140,13 @@ class SeqNet(C4Searcher):
         person = full(self.proposal_score(x)).softmax(dim=1)[:, 1].split([len(p) for p in proposals])
         boxes, scores = [], []
         for image_boxes, image_scores in zip(moved, person, strict=True):
-            kept = keep_detections(image_boxes, image_scores, self.options, nms_thresh=self.options.nms_thresh_test)
+            kept = keep_detections(
+                image_boxes,
+                image_scores,
+                self.options,
+                nms_thresh=self.options.nms_thresh_test,
+                min_side=STAGE1_MIN_SIDE,
+            )
             boxes.append(image_boxes[kept])
             scores.append(image_scores[kept])
         return boxes, scores

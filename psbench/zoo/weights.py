@@ -28,6 +28,8 @@ from psbench_data.validation import file_error
 
 WEIGHTS_FILE = "model.safetensors"
 """Of a folder that a model is loaded from."""
+_TABLE_ROWS = {"cuhk_sysu": (5532,), "prw": (482, 483), "movienet_cs": (3087,)}
+"""Of released weights: the identities of each dataset, PRW's counted in two ways."""
 
 
 class WeightsInfo(BaseModel):
@@ -195,12 +197,19 @@ def import_weights(
     source = Path(source)
     state = _released(source)
     model = load_official(name, state, **(overrides or {}))
+    rows = len(model.state_dict()["oim.table"])
+    if rows not in _TABLE_ROWS.get(dataset, (rows,)):
+        of = next((other for other, usual in _TABLE_ROWS.items() if rows in usual), "another dataset")
+        raise InputError(
+            f"{source}: its identity table has {rows} rows, as that of {of}, and not the {_TABLE_ROWS[dataset][0]} of "
+            f"{dataset}. Name the dataset that it was trained on."
+        )
     with source.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     info = describe(
         model,
         name,
-        num_identities=len(model.state_dict()["oim.table"]),
+        num_identities=rows,
         dataset=dataset,
         method=f"{name} ({source.name})",
         source_sha256=digest,

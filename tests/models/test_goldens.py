@@ -16,8 +16,6 @@ LOSS_WEIGHTS: dict[str, dict[str, float]] = {"nae": {"loss_box_reg": 10}, "nae_p
 """Where the original applies them outside the model."""
 IN_FLOAT32: set[str] = {"glcnet_2026"}
 """Those whose original cannot train in float64: its numbers are less exact there, see the goldens' tolerances."""
-DEAD = {"nae": 4098, "nae_plus": 4098}
-"""Parameters that the original carries and never uses; ours has no such layer."""
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -110,7 +108,6 @@ def test_training_step(golden: Golden) -> None:
 
 def test_parameters_are_counted_as_in_the_original(golden: Golden) -> None:
     model, counts = golden.model(), golden.case["parameters"]
-    dead = DEAD.get(golden.name, 0)
-    assert sum(p.numel() for p in model.parameters()) == counts["parameters_total"] - dead
+    assert sum(p.numel() for p in model.parameters()) == counts["parameters_total"]
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    assert trainable == counts["parameters_trainable"] - dead
+    assert trainable == counts["parameters_trainable"]

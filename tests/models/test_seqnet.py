@@ -23,6 +23,20 @@ def test_older_files_and_wrappers_load(state_dict: dict[str, np.ndarray]) -> Non
     assert len(model.oim.table) == 5532
 
 
+def test_files_of_prw_train_as_the_original(state_dict: dict[str, np.ndarray]) -> None:
+    """482 identities by raw numbers: number 483 enters the queue and is learnt as its slot."""
+    tables = {"roi_heads.reid_loss.lut": 482, "roi_heads.reid_loss.cq": 500}
+    prw = state_dict | {name: state_dict[name][:rows] for name, rows in tables.items()}
+    model = zoo.load_official("seqnet", prw, min_size=96, max_size=128).train()
+    target = {"boxes": torch.tensor([[10.0, 10, 50, 90], [60, 10, 100, 90]]), "person_ids": torch.tensor([482, 3])}
+    losses = model([torch.rand(3, 96, 128)], [target])
+    assert losses["loss_box_reid"].isfinite()
+    assert model.state_dict()["oim.queue_position"] > 0
+    strict = zoo.load_official("seqnet", prw, min_size=96, max_size=128, oim_ids_beyond_table="refuse").train()
+    with pytest.raises(InputError, match="beyond num_identities=482"):
+        strict([torch.rand(3, 96, 128)], [target])
+
+
 def test_options_of_other_models_are_ignored_and_mistyped_ones_refused(state_dict: dict[str, np.ndarray]) -> None:
     with pytest.raises(InputError, match="Did you mean 'weight_by_score'"):
         zoo.load_official("seqnet", state_dict, weigth_by_score=False)

@@ -176,7 +176,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
     torch.save({"model": _Malicious(tmp_path / "ran")}, tmp_path / "evil/zip.pth")
     (tmp_path / "evil/plain.pth").write_bytes(pickle.dumps({"model": _Malicious(tmp_path / "ran")}, protocol=2))
     for path in (tmp_path / "evil").iterdir():
-        output = _invoke("import-weights", "seqnet", path, "-o", tmp_path / "weights", fails=True)
+        output = _invoke("import-weights", "seqnet", path, "--data", "prw", "-o", tmp_path / "weights", fails=True)
         assert "besides tensors, and reading that could run code" in output
     assert [p.name for p in tmp_path.iterdir()] == ["evil"]
     # The same file does run code where it is let: the test is not about a harmless one.
@@ -186,14 +186,16 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
 
 def test_other_files_are_refused(released: Path, tmp_path: Path) -> None:
     (tmp_path / "page.pth").write_text("<html>not found</html>")
-    to = ("-o", tmp_path / "weights")
+    to = ("--data", "cuhk_sysu", "-o", tmp_path / "weights")
     (tmp_path / "empty.pth").touch()
     (tmp_path / "cut.pth").write_bytes(released.read_bytes()[:1000])
     for name in ("page.pth", "empty.pth", "cut.pth"):
         assert "not a checkpoint" in _invoke("import-weights", "seqnet", tmp_path / name, *to, fails=True)
     assert "no such file" in _invoke("import-weights", "seqnet", tmp_path / "none.pth", *to, fails=True)
     assert "which this model does not" in _invoke("import-weights", "nae", released, *to, fails=True)
-    assert "no dataset 'cuhk'" in _invoke("import-weights", "seqnet", released, *to, "--data", "cuhk", fails=True)
+    assert "no dataset 'cuhk'" in _invoke("import-weights", "seqnet", released, *to[2:], "--data", "cuhk", fails=True)
+    of_another = _invoke("import-weights", "seqnet", released, *to[2:], "--data", "prw", fails=True)
+    assert "has 5532 rows, as that of cuhk_sysu, and not the 482 of prw" in of_another
     assert not (tmp_path / "weights").exists()
 
 

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked_dataclass
 from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
-from torchvision.ops import MultiScaleRoIAlign
+from torchvision.ops import RoIAlign
 
 from psbench.zoo.inputs import check_boxes, check_inputs
 from psbench.zoo.interface import Detections, Unit, ZooModel
@@ -30,7 +30,10 @@ from psbench.zoo.layers.faster_rcnn import (
     to_resized_pixels,
 )
 from psbench.zoo.layers.oim import BeyondTable, OIMLoss, Tables
+from psbench_data import InputError
 
+STRIDE = 16
+"""Of the map."""
 Weight = Annotated[float, Field(ge=0)]
 """Of a loss in the sum."""
 
@@ -90,7 +93,10 @@ class Encoded:
         if boxes is None:
             return [self.batch.tensors.new_zeros(0, 4) for _ in self.sizes]
         check_boxes(boxes, self.features)
-        return [to_resized_pixels(b, *of) for b, *of in zip(boxes, self.sizes, self.original_sizes, strict=True)]
+        dtype = self.batch.tensors.dtype
+        return [
+            to_resized_pixels(b.to(dtype), *of) for b, *of in zip(boxes, self.sizes, self.original_sizes, strict=True)
+        ]
 
 
 class C4Searcher(ZooModel):
@@ -116,7 +122,7 @@ class C4Searcher(ZooModel):
         if o.freeze_stem:
             self.backbone.freeze_stem()
         self.rpn = make_rpn(o, self.backbone.channels)
-        self.roi_align = MultiScaleRoIAlign(["c4"], output_size=o.roi_size, sampling_ratio=2)
+        self.roi_align = RoIAlign(o.roi_size, spatial_scale=1 / STRIDE, sampling_ratio=2)
         self.oim = OIMLoss(
             num_identities,
             o.embedding_dim,
@@ -136,8 +142,25 @@ class C4Searcher(ZooModel):
         refused = self.options.oim_ids_beyond_table == "refuse"
         check_inputs(images, targets, num_identities=len(self.oim.table) if refused else None)
         sizes = [(int(image.shape[-2]), int(image.shape[-1])) for image in images]
+        self._require_cells(sizes)
+        dtype = self.rpn.head.cls_logits.weight.dtype
+        images = [image.to(dtype) for image in images]
+        if targets is not None:
+            targets = [target | {"boxes": target["boxes"].to(dtype)} for target in targets]
         batch, resized = self.transform(images, targets)
         return Encoded(batch, sizes, self.backbone(batch.tensors), resized or [])
+
+    def _require_cells(self, sizes: list[ImageSize]) -> None:
+        """Refuse images that are so narrow that, resized, nothing is left of them."""
+        o = self.options
+        narrow = [
+            f"image {i} of {height}x{width} pixels is too narrow: its long side is resized to {o.max_size} pixels at "
+            f"most, and its short one would be less than {STRIDE}."
+            for i, (height, width) in enumerate(sizes)
+            if min(height, width) * min(o.min_size / min(height, width), o.max_size / max(height, width)) < STRIDE
+        ]
+        if narrow:
+            raise InputError(narrow)
 
     def walk(self, image: Tensor) -> Iterator[Unit]:
         """See `ZooModel`."""
@@ -168,7 +191,7 @@ class C4Searcher(ZooModel):
 
     def pool(self, encoded: Encoded, boxes: list[Tensor]) -> Tensor:
         """RoIAlign: (R, C4, s, s), image after image."""
-        return self.roi_align({"c4": encoded.features}, boxes, encoded.sizes)
+        return self.roi_align(encoded.features, boxes)
 
     def select(
         self,

@@ -21,6 +21,7 @@ from psbench.zoo.layers.precision import full
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+BackgroundIoU = Annotated[float, Field(ge=0, le=0.5)]
 ImageSize = tuple[int, int]
 """Height and width, pixels."""
 
@@ -59,8 +60,9 @@ class DetectorOptions:
     rpn_batch_size_per_image: Positive = 256
     rpn_box_loss: Literal["smooth_l1", "l1"] = "smooth_l1"
     roi_size: Positive = 14
-    roi_batch_size_per_image: Positive = 128
-    roi_bg_iou_thresh: Annotated[float, Field(ge=0, le=0.5)] = 0.5
+    # Batch norm needs two.
+    roi_batch_size_per_image: Annotated[int, Field(ge=2)] = 128
+    roi_bg_iou_thresh: BackgroundIoU = 0.5
     score_thresh_test: Share = 0.5
     nms_thresh_test: Share = 0.4
     detections_per_image: Positive = 300
@@ -92,9 +94,16 @@ class RPN(RegionProposalNetwork):
     def forward(
         self, images: ImageList, features: dict[str, Tensor], targets: list[dict[str, Tensor]] | None = None
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """Proposals (r, 4) an image, and in training the losses `loss_objectness` and `loss_rpn_box_reg`."""
-        # The type of the anchors is that of the map: pixel numbers above 256 are rounded in bfloat16.
-        return super().forward(images, {name: full(x) for name, x in features.items()}, targets)
+        """Proposals (r, 4) an image, and with targets the losses `loss_objectness` and `loss_rpn_box_reg`."""
+        # torchvision's decides by its mode, which stands for nothing else, which numbers of proposals it takes and
+        # whether there are losses.
+        mode: bool = self.training
+        self.train(targets is not None)
+        try:
+            # The type of the anchors is that of the map: pixel numbers above 256 are rounded in bfloat16.
+            return super().forward(images, {name: full(x) for name, x in features.items()}, targets)
+        finally:
+            self.train(mode)
 
     def compute_loss(
         self, objectness: Tensor, pred_bbox_deltas: Tensor, labels: list[Tensor], regression_targets: list[Tensor]
@@ -211,16 +220,23 @@ def decode_boxes(deltas: Tensor, boxes: list[Tensor], image_sizes: list[ImageSiz
 
 
 def keep_detections(
-    boxes: Tensor, scores: Tensor, options: DetectorOptions, *, nms_thresh: float, known: int = 0
+    boxes: Tensor,
+    scores: Tensor,
+    options: DetectorOptions,
+    *,
+    nms_thresh: float,
+    min_side: float | None = None,
+    known: int = 0,
 ) -> Tensor:
     """Indices of the detections of one image that stay, the most certain first.
 
-    Drops scores up to score_thresh_test and boxes with a side under min_box_side, then suppresses overlaps. The first
-    `known` boxes stay whatever they are, before all others, and suppress them.
+    Drops scores up to score_thresh_test and boxes with a side under min_side (or min_box_side), then suppresses
+    overlaps. The first `known` boxes stay whatever they are, before all others, and suppress them.
     """
+    min_side = options.min_box_side if min_side is None else min_side
     given = torch.arange(len(boxes), device=boxes.device) < known
     candidates = torch.where(given | (scores > options.score_thresh_test))[0]
-    large = box_ops.remove_small_boxes(boxes[candidates], min_size=options.min_box_side)
+    large = box_ops.remove_small_boxes(boxes[candidates], min_size=min_side)
     candidates = torch.cat([candidates[:known], candidates[large[large >= known]]])
     # No score is as high as 2.
     kept = box_ops.nms(boxes[candidates], torch.where(given, 2, scores)[candidates], nms_thresh)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -77,7 +78,7 @@ class OIMLoss(nn.Module):
         self.register_buffer("queue_position", torch.zeros((), dtype=torch.int64))
 
     def forward(self, embeddings: Tensor, person_ids: Tensor) -> Tensor:
-        """The mean loss over labelled people of this process; updates the tables.
+        """The mean loss over labelled people of this process; in training mode updates the tables.
 
         Args:
             embeddings: (R, D), L2-normalised, of foreground RoIs.
@@ -101,8 +102,18 @@ class OIMLoss(nn.Module):
             labelled = person_ids >= 0
             total = F.cross_entropy(logits[labelled], person_ids[labelled], reduction="sum")
             loss = total / labelled.sum().clamp(min=1)
-            self._update(every_x.to(self.table.dtype), every_id)
+            if self.training:
+                self._update(every_x.to(self.table.dtype), every_id)
         return loss
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> OIMLoss:
+        # `model.half()` must not take digits from the tables: momentum updates are smaller than half precision tells.
+        tables = {name: getattr(self, name) for name in ("table", "queue")}
+        super()._apply(fn, recurse)
+        for name, before in tables.items():
+            if getattr(self, name).dtype in (torch.float16, torch.bfloat16):
+                setattr(self, name, before.to(getattr(self, name).device))
+        return self
 
     def _require_known(self, person_ids: Tensor) -> None:
         K, Q = len(self.table), len(self.queue)

@@ -12,9 +12,9 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as checked_dataclass
 from torch import Tensor
 
-from psbench.zoo.interface import Detections, Unit
+from psbench.zoo.interface import Detections, Unit, inference
 from psbench.zoo.layers.c4 import C4Options, C4Searcher, Encoded, Weight
-from psbench.zoo.layers.faster_rcnn import person_deltas
+from psbench.zoo.layers.faster_rcnn import BackgroundIoU, person_deltas
 
 
 @checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
@@ -25,7 +25,7 @@ class ProposalOptions(C4Options):
         box_weight: weight of the box regression in the sum of losses.
     """
 
-    roi_bg_iou_thresh: float = 0.1
+    roi_bg_iou_thresh: BackgroundIoU = 0.1
     box_weight: Weight = 10.0
 
 
@@ -64,7 +64,7 @@ class ProposalSearcher(C4Searcher):
         """The scores of the proposals of one image (r,), seen together."""
         return scores
 
-    @torch.no_grad()
+    @inference
     def detect(self, images: list[Tensor], include: list[Tensor] | None = None) -> list[Detections]:
         """The people of each image, see `PersonSearcher`.
 
@@ -96,7 +96,7 @@ class ProposalSearcher(C4Searcher):
             weighted=self.options.weight_by_score and include is None,
         )
 
-    @torch.no_grad()
+    @inference
     def embed(self, images: list[Tensor], boxes: list[Tensor]) -> list[Tensor]:
         """Embeddings of given boxes, see `PersonSearcher`."""
         encoded = self.encode(images)
