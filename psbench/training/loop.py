@@ -27,6 +27,8 @@ from psbench.zoo.weights import WEIGHTS_FILE, describe, save_weights
 from psbench_data import InputError, PersonSearchDataset, Scenes
 from psbench_data.atomic import new_folder
 
+_NORMS = (torch.nn.modules.batchnorm._BatchNorm, torch.nn.LayerNorm, torch.nn.GroupNorm)
+
 
 class NonFiniteLossError(RuntimeError):
     """A loss became NaN or infinite; the message names the losses and the batch's scenes."""
@@ -103,7 +105,10 @@ def _fit(
                 _require_finite(values, batch, step)
                 optimizer.zero_grad()
                 accelerator.backward(torch.stack(list(losses.values())).sum())
-                norm = accelerator.clip_grad_norm_(model.parameters(), settings.clip_norm)
+                # An infinite bound only measures.
+                norm = accelerator.clip_grad_norm_(model.parameters(), settings.clip_norm or math.inf)
+                if settings.clip_value is not None:
+                    accelerator.clip_grad_value_(model.parameters(), settings.clip_value)
                 optimizer.step()
                 loss, lr = sum(values.values()), float(scheduler.get_last_lr()[0])
                 scheduler.step()
@@ -116,15 +121,18 @@ def _fit(
 
 
 def _groups(module: torch.nn.Module, settings: Optimizer) -> list[dict[str, Any]]:
-    """What is trained, with and without weight decay."""
-    trained = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
-    free = [p for name, p in trained if name.endswith("bias") and not settings.decay_biases]
-    decayed = [p for name, p in trained if settings.decay_biases or not name.endswith("bias")]
-    groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
+    """What is trained, by its rate and weight decay."""
+    norms = {id(p) for m in module.modules() if isinstance(m, _NORMS) for p in m.parameters(recurse=False)}
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for name, p in module.named_parameters():
+        if not p.requires_grad:
+            continue
+        bias = name.endswith("bias")
+        decayed = (settings.decay_biases or not bias) and (settings.decay_norms or id(p) not in norms)
+        # A batch norm's bias is no bias of a layer.
+        rate = settings.bias_lr_factor if bias and id(p) not in norms else 1.0
+        groups.setdefault((rate * settings.lr, settings.weight_decay if decayed else 0.0), []).append(p)
+    return [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()]
 
 
 def learning_rate_factor(schedule: Schedule, steps_per_epoch: int) -> Callable[[int], float]:

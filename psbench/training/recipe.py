@@ -25,9 +25,11 @@ class Optimizer:
         lr: learning rate after the warm-up.
         momentum: of the gradient.
         nesterov: look ahead along it.
-        weight_decay: on every trainable parameter, batch norms too.
-        decay_biases: on biases too.
-        clip_norm: the gradient's total norm is scaled down to this.
+        weight_decay: on every trainable parameter.
+        decay_biases, decay_norms: on biases and on batch norms too.
+        bias_lr_factor: the rate of biases is so many times lr.
+        clip_norm: the gradient's total norm is scaled down to this; none does not.
+        clip_value: each of its numbers is brought into [-clip_value, clip_value]; none does not.
     """
 
     lr: Annotated[float, Field(gt=0)] = 0.003
@@ -35,7 +37,10 @@ class Optimizer:
     nesterov: bool = False
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     decay_biases: bool = True
-    clip_norm: Annotated[float, Field(gt=0)] = 10.0
+    decay_norms: bool = True
+    bias_lr_factor: Annotated[float, Field(gt=0)] = 1.0
+    clip_norm: Annotated[float, Field(gt=0)] | None = 10.0
+    clip_value: Annotated[float, Field(gt=0)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)

@@ -9,6 +9,7 @@ from psbench_data.errors import InputError, near_names
 
 _PRW: dict[str, Any] = {"pretrained": True, "oim_queue_size": 500}
 _NAE_OPTIMIZER = Optimizer(decay_biases=False)
+_GLCNET_2026_OPTIMIZER = Optimizer(nesterov=True, clip_norm=None, clip_value=10.0)
 
 
 _PAPERS = (
@@ -96,6 +97,31 @@ _PAPERS = (
         optimizer=Optimizer(lr=0.009),
         schedule=Schedule(epochs=20),
         batch_size=15,
+    ),
+    *(
+        Recipe(
+            name=f"glcnet_2026-{dataset}",
+            model="glcnet_2026",
+            dataset=dataset,
+            model_options={"pretrained": True, "oim_queue_size": queue},
+            optimizer=_GLCNET_2026_OPTIMIZER,
+            schedule=Schedule(epochs=epochs, milestones=(milestone,), warmup_start=0.1),
+            batch_size=3,
+        )
+        for dataset, queue, epochs, milestone in (
+            ("cuhk_sysu", 5000, 15, 8),
+            ("prw", 500, 12, 6),
+            ("movienet_cs", 3000, 30, 20),
+        )
+    ),
+    Recipe(
+        name="oim_caffe-cuhk_sysu",
+        model="oim_caffe",
+        dataset="cuhk_sysu",
+        # 50,000 steps of two images, the rate falling after 40,000. Its ImageNet weights are Caffe's and are not read.
+        optimizer=Optimizer(lr=0.001, decay_biases=False, decay_norms=False, bias_lr_factor=2.0, clip_norm=None),
+        schedule=Schedule(epochs=9, milestones=(7,), warmup_epochs=0.0),
+        batch_size=2,
     ),
 )
 _SMALL: dict[str, Any] = {

@@ -127,6 +127,52 @@ def test_schedule_and_clipping_reach_the_optimizer(world: PersonSearchDataset, t
         torch.testing.assert_close(trained, fresh[name], rtol=0, atol=1e-6)
 
 
+def test_weight_decay_spares_what_the_recipe_says(world: PersonSearchDataset, tmp_path: Path) -> None:
+    """With gradients clipped to nothing, decay alone moves weights."""
+    changes = {
+        "schedule.epochs": 1,
+        "optimizer.clip_norm": 1e-9,
+        "optimizer.weight_decay": 1.0,
+        "optimizer.decay_biases": False,
+        "optimizer.decay_norms": False,
+    }
+    recipe = TINY.override(changes)
+    trained = train(recipe, world, tmp_path / "run", progress=False).model()
+    set_seed(recipe.seed)
+    fresh = psbench.zoo.create("seqnet", num_identities=6, **recipe.model_options)
+    before = dict(fresh.named_parameters())
+    norms = [m for m in trained.modules() if isinstance(m, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d)]
+    spared = {id(p) for m in norms for p in m.parameters()}
+    for name, parameter in trained.named_parameters():
+        if id(parameter) in spared or name.endswith("bias"):
+            torch.testing.assert_close(parameter, before[name], rtol=0, atol=1e-6)
+        else:
+            assert parameter.norm() < 0.999 * before[name].norm(), name
+
+
+def test_biases_can_learn_faster_and_each_number_be_clipped(world: PersonSearchDataset, tmp_path: Path) -> None:
+    """Every number of the gradient at most 1e-3, so that after one step none has moved by more than its rate allows."""
+    changes = {
+        "schedule.epochs": 1,
+        "schedule.warmup_epochs": 0,
+        "batch_size": 12,
+        "optimizer.weight_decay": 0,
+        "optimizer.clip_norm": None,
+        "optimizer.clip_value": 1e-3,
+        "optimizer.bias_lr_factor": 10,
+        "optimizer.lr": 1,
+    }
+    recipe = TINY.override(changes)
+    run = train(recipe, world, tmp_path / "run", progress=False)
+    assert run.record.steps == 1
+    set_seed(recipe.seed)
+    before = dict(psbench.zoo.create("seqnet", num_identities=6, **recipe.model_options).named_parameters())
+    moved = {name: (p - before[name]).abs().max().item() for name, p in run.model().named_parameters()}
+    linear = {name for name in moved if name.endswith("bias") and "bn" not in name and ".1.bias" not in name}
+    assert max(moved[name] for name in linear) == pytest.approx(1e-2, rel=1e-2)
+    assert max(value for name, value in moved.items() if name not in linear) == pytest.approx(1e-3, rel=1e-2)
+
+
 def test_a_few_scenes_are_learnt_by_heart(world: PersonSearchDataset, tmp_path: Path) -> None:
     recipe = TINY.override({"schedule.epochs": 25, "schedule.milestones": [], "flip": 0, "batch_size": 4})
     lines = (train(recipe, world, tmp_path / "run", progress=False).folder / "metrics.jsonl").read_text().splitlines()
