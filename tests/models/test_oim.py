@@ -203,3 +203,16 @@ def test_two_processes_keep_the_tables_of_one_that_sees_all_rows(tmp_path: Path)
         for step in range(len(STEPS)):
             single(*_rows(step, rank))
         torch.testing.assert_close(process["per_rank"], dict(single.state_dict()), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kept", ["float16", "bfloat16"])
+def test_tables_can_lose_digits_as_in_the_original(kept: str) -> None:
+    rng = np.random.default_rng(4)
+    whole, rounded = OIMLoss(K, D, queue_size=Q), OIMLoss(K, D, queue_size=Q, round_tables=kept)  # type: ignore[arg-type]
+    x, ids = _embeddings(rng, 3), torch.tensor([0, 1, -1])
+    whole(x, ids)
+    rounded(x, ids)
+    for exact, coarse in ((whole.table, rounded.table), (whole.queue, rounded.queue)):
+        assert coarse.dtype == torch.float32
+        torch.testing.assert_close(coarse, exact.to(getattr(torch, kept)).float(), rtol=0, atol=0)
+        assert not torch.equal(coarse, exact)

@@ -29,7 +29,7 @@ from psbench.zoo.layers.faster_rcnn import (
     to_original_pixels,
     to_resized_pixels,
 )
-from psbench.zoo.layers.oim import BeyondTable, OIMLoss, Tables
+from psbench.zoo.layers.oim import BeyondTable, OIMLoss, Rounding, Tables
 from psbench_data import InputError
 
 STRIDE = 16
@@ -47,7 +47,7 @@ class C4Options(DetectorOptions):
         pretrained: start from timm's weights of that name, or from the file at this path.
         freeze_stem: do not train what comes before the first stage; of a ResNet the first convolution and batch norm.
         embedding_dim: D.
-        oim_queue_size, oim_momentum, oim_scale, oim_ids_beyond_table, oim_tables: see `OIMLoss`.
+        oim_queue_size, oim_momentum, oim_scale, oim_ids_beyond_table, oim_tables, oim_round_tables: see `OIMLoss`.
         weight_by_score: multiply a detection's embedding by its score (confidence weighted similarity, NAE).
     """
 
@@ -60,6 +60,7 @@ class C4Options(DetectorOptions):
     oim_scale: Annotated[float, Field(gt=0)] = 30.0
     oim_ids_beyond_table: BeyondTable = "refuse"
     oim_tables: Tables = "shared"
+    oim_round_tables: Rounding = "none"
     weight_by_score: bool = True
 
 
@@ -131,6 +132,7 @@ class C4Searcher(ZooModel):
             scale=o.oim_scale,
             ids_beyond_table=o.oim_ids_beyond_table,
             tables=o.oim_tables,
+            round_tables=o.oim_round_tables,
         )
 
     def encode(self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None) -> Encoded:

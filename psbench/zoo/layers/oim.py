@@ -15,6 +15,7 @@ from psbench_data import InputError
 
 BeyondTable = Literal["refuse", "queue"]
 Tables = Literal["shared", "per_rank"]
+Rounding = Literal["none", "float16", "bfloat16"]
 
 
 class OIMLoss(nn.Module):
@@ -50,6 +51,7 @@ class OIMLoss(nn.Module):
         queue_dims: int | None = None,
         ids_beyond_table: BeyondTable = "refuse",
         tables: Tables = "shared",
+        round_tables: Rounding = "none",
     ) -> None:
         """Start from empty (zero) tables.
 
@@ -65,6 +67,8 @@ class OIMLoss(nn.Module):
             ids_beyond_table: what to do with identities from K. "queue" is what NAE and SeqNet do on PRW, whose raw
                 numbers have gaps: the person enters the queue and is trained towards row id - K of it.
             tables: with "per_rank" each process applies its own updates only, as the originals do.
+            round_tables: keep only the digits of this type after each update, as GLCNet of 2026 does under half
+                precision: small steps of the momentum are lost.
         """
         super().__init__()
         self.momentum = momentum
@@ -73,6 +77,7 @@ class OIMLoss(nn.Module):
         self.queue_dims = queue_dims
         self.ids_beyond_table = ids_beyond_table
         self.tables = tables
+        self.round_tables = round_tables
         self.register_buffer("table", torch.zeros(num_identities, dim))
         self.register_buffer("queue", torch.zeros(queue_size, dim))
         self.register_buffer("queue_position", torch.zeros((), dtype=torch.int64))
@@ -141,6 +146,9 @@ class OIMLoss(nn.Module):
         self.queue[rows, : self.queue_dims] = strangers[:, : self.queue_dims]
         self.queue_position += skipped + len(strangers)
         self.queue_position %= len(self.queue)
+        if self.round_tables != "none":
+            for table in (self.table, self.queue):
+                table.copy_(table.to(getattr(torch, self.round_tables)))
 
 
 def gather_rows(x: Tensor, person_ids: Tensor) -> tuple[Tensor, Tensor]:
