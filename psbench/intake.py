@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import islice
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,11 @@ _REMEDY = "Mend the method that wrote it and predict again."
 
 At = Callable[[int], str]
 """Says where a row, a scene or a query stands, as the beginning of a sentence."""
+
+
+def is_whole(value: Any) -> bool:
+    """Whether an argument is a whole number, Python's or numpy's, and not True or False."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 class Check(NamedTuple):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from psbench.intake import is_whole
 from psbench_data import InputError
 
 
@@ -26,8 +27,7 @@ class CBGM:
     k2: int = 3
 
     def __post_init__(self) -> None:
-        whole = all(isinstance(k, int | np.integer) and not isinstance(k, bool) for k in (self.k1, self.k2))
-        if not whole or self.k1 < 1 or self.k2 < 1:
+        if not (is_whole(self.k1) and is_whole(self.k2)) or self.k1 < 1 or self.k2 < 1:
             raise InputError(f"CBGM(k1={self.k1!r}, k2={self.k2!r}): expected whole numbers, at least 1 each.")
         object.__setattr__(self, "k1", int(self.k1))
         object.__setattr__(self, "k2", int(self.k2))

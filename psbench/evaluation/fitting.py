@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from psbench.evaluation.cbgm import CBGM
 from psbench.evaluation.gallery import query_rows, scene_faults, scenes_needed
 from psbench.evaluation.pairs import pairwise_faults
 from psbench.evaluation.rules import Rules
+from psbench.intake import is_whole
 from psbench.pairwise import PairwisePredictions
 from psbench.predictions import Predictions
 from psbench_data import InputError, Protocol
@@ -43,7 +44,9 @@ def argument_faults(
         faults.append("evaluate_all was given one protocol. Give a list of them, or use evaluate.")
     if not listed:
         faults.append("no protocol was given. Name at least one.")
-    if det_threshold is not None and (not _is_number(det_threshold, Real) or not 0 <= det_threshold <= 1):
+    if det_threshold is not None and (
+        isinstance(det_threshold, bool) or not isinstance(det_threshold, Real) or not 0 <= float(det_threshold) <= 1
+    ):
         faults.append(f"det_threshold is {det_threshold!r}, expected 0 to 1.")
     if pairwise and det_threshold is not None:
         faults.append(
@@ -55,15 +58,11 @@ def argument_faults(
         faults.append("cbgm: it revises similarities of embeddings, and pairwise predictions have none. Leave it out.")
     if keep is not None and not pairwise:
         faults.append("keep: it chooses among the proposals of pairwise predictions. Leave it out for these.")
-    if keep is not None and (not _is_number(keep, Integral) or keep < 1):
+    if keep is not None and (not is_whole(keep) or keep < 1):
         faults.append(f"keep is {keep!r}, expected a whole number, at least 1.")
-    if not _is_number(memory, Integral) or memory < 2**20:
+    if not is_whole(memory) or memory < 2**20:
         faults.append(f"memory is {memory!r} bytes, expected a whole number, at least {2**20}.")
     return faults
-
-
-def _is_number(value: Any, kind: type) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def fit_faults(

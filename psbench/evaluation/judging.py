@@ -113,6 +113,7 @@ def evaluate_all(
         raise InputError(faults)
     thresholds: list[float | None] = []
     results: list[_Result] = []
+    detection = None
     if isinstance(predictions, PairwisePredictions):
         thresholds = [None] * len(protocols)
         results = [_pairwise(predictions, protocol, rules, keep) for protocol in protocols]
@@ -124,9 +125,6 @@ def evaluate_all(
             found = rank(searches, similarities, progress=progress)
             results += [(search.targets, search.counted, ranks) for search, ranks in zip(searches, found, strict=True)]
             thresholds += [threshold] * len(group)
-
-    detection = None
-    if isinstance(predictions, Predictions):
         detection = PendingDetection.of(predictions, protocols[0].scenes, rules)
     return [
         Evaluation(

@@ -93,7 +93,8 @@ def revisions(asked: Sequence[Asked], similarities: Similarities, tiles: Iterabl
 
 def _peaks(gallery: GalleryDetections, stretch: slice, values: np.ndarray) -> np.ndarray:
     """(b, s) float32: the largest value in each scene of a stretch, -inf where it has no detection."""
-    begins, counts = gallery.within(np.arange(*gallery.scenes_of(stretch).indices(len(gallery.offsets))), stretch)
+    scenes = gallery.scenes_of(stretch)
+    begins, counts = gallery.within(np.arange(scenes.start, scenes.stop), stretch)
     # maximum.reduceat is slow on many short stretches: here the first detections of all scenes are compared with the
     # second ones, and so on, the scenes with most of them first.
     order = np.argsort(-counts, kind="stable")

@@ -29,11 +29,9 @@ class Visits:
         """(b, s) int16: how often each of a stretch of scenes, or each of all, is searched for some queries."""
         scenes = scenes or slice(0, len(self.protocol.scenes))
         listed = self._listed(queries, scenes)
-        set_of, sets = self.protocol.rest_sets
-        if not len(sets):
+        if self.protocol.rest == "none":
             return listed
-        rest = sets[set_of[queries], scenes].astype(np.int16)
-        self._leave_out_own(rest, queries, scenes)
+        rest = self._rest(queries, scenes)
         return rest + listed if self.lists_again else np.where(listed > 0, listed, rest)
 
     def revised(self, queries: np.ndarray, scenes: slice | None = None) -> np.ndarray:
@@ -52,12 +50,12 @@ class Visits:
         """(n,) int64: how often scenes of pairs are searched with every detection wrong, see `Rules.lists_again`."""
         if not self.lists_again:
             return np.zeros(len(queries), np.int64)
-        return self.of_pairs(queries, scenes) - self._of_pairs(self.revised, queries, scenes)
+        return self._of_pairs(self._rest, queries, scenes)
 
     @property
     def lists_again(self) -> bool:
         """Whether listed scenes are searched a second time, see `Rules`."""
-        return self.rules.lists_again and not self.protocol.by_rule
+        return self.rules.lists_again and self.protocol.rest != "none" and not self.protocol.by_rule
 
     def _of_pairs(
         self, times: Callable[[np.ndarray], np.ndarray], queries: np.ndarray, scenes: np.ndarray
@@ -70,6 +68,14 @@ class Visits:
             part = order[slice(*np.searchsorted(row[order], [start, start + step]))]
             found[part] = times(asked[start : start + step])[row[part] - start, scenes[part]]
         return found
+
+    def _rest(self, queries: np.ndarray, scenes: slice | None = None) -> np.ndarray:
+        """(b, s) int16: whether each scene is one of the others that a protocol with such a rule adds to its lists."""
+        scenes = scenes or slice(0, len(self.protocol.scenes))
+        set_of, sets = self.protocol.rest_sets
+        rest = sets[set_of[queries], scenes].astype(np.int16)
+        self._leave_out_own(rest, queries, scenes)
+        return rest
 
     def _listed(self, queries: np.ndarray, scenes: slice) -> np.ndarray:
         protocol, width = self.protocol, scenes.stop - scenes.start

@@ -6,11 +6,11 @@ import dataclasses
 import fnmatch
 import importlib
 from collections.abc import Mapping
-from numbers import Integral
 from typing import Any
 
 from pydantic import ValidationError
 
+from psbench.intake import is_whole
 from psbench.zoo.interface import Detections, PersonSearcher, ZooModel
 from psbench_data.errors import InputError, near_names
 from psbench_data.validation import value_error
@@ -68,7 +68,7 @@ def create(name: str, *, num_identities: int, **options: Any) -> ZooModel:
         >>> sum(p.numel() for p in model.parameters())
         48418735
     """
-    if not isinstance(num_identities, Integral) or isinstance(num_identities, bool) or num_identities < 1:
+    if not is_whole(num_identities) or num_identities < 1:
         raise InputError(f"{name}: num_identities is {num_identities!r}, expected a whole number from 1.")
     model = model_class(name)
     options_type = model.options_type

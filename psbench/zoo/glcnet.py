@@ -16,10 +16,10 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from psbench.zoo.interface import Unit, inference
-from psbench.zoo.layers.c4 import Encoded
+from psbench.zoo.layers.c4 import Encoded, after_known
 from psbench.zoo.layers.context import GroupContext, SceneContext, group_means, inside_images
 from psbench.zoo.layers.norm_aware import NormAwareEmbedding
-from psbench.zoo.seqnet import SeqNet, SeqNetOptions, after_known
+from psbench.zoo.seqnet import SeqNet, SeqNetOptions
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))

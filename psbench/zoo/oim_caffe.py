@@ -30,7 +30,7 @@ from psbench.zoo.layers.faster_rcnn import (
     keep_detections,
     person_deltas,
 )
-from psbench.zoo.layers.oim import BeyondTable, OIMLoss, Tables
+from psbench.zoo.layers.oim import OIMLoss, OIMLossOptions
 from psbench.zoo.layers.precision import full
 
 BGR_MEAN = (102.9801, 115.9465, 122.7717)
@@ -38,15 +38,12 @@ BGR_MEAN = (102.9801, 115.9465, 122.7717)
 
 
 @checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
-class OIMCaffeOptions(DetectorOptions):
+class OIMCaffeOptions(OIMLossOptions, DetectorOptions):
     """Options of the 2017 network; the defaults are the paper's on CUHK-SYSU.
 
     Attributes:
         width: channels of the ResNet's stem; 64 is a ResNet-50, less a small one for trials.
         freeze_stem: do not train the first convolution.
-        embedding_dim: D.
-        oim_queue_size, oim_momentum, oim_scale, oim_normalise_rows, oim_queue_dims, oim_ids_beyond_table, oim_tables:
-            see `OIMLoss`.
     """
 
     min_size: Positive = 600
@@ -56,14 +53,7 @@ class OIMCaffeOptions(DetectorOptions):
     min_box_side: Annotated[float, Field(ge=0)] = 0.0
     width: Positive = 64
     freeze_stem: bool = True
-    embedding_dim: Positive = 256
-    oim_queue_size: Positive = 5000
-    oim_momentum: Share = 0.5
     oim_scale: Annotated[float, Field(gt=0)] = 10.0
-    oim_normalise_rows: bool = True
-    oim_queue_dims: Positive | None = None
-    oim_ids_beyond_table: BeyondTable = "refuse"
-    oim_tables: Tables = "shared"
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,17 +100,7 @@ class OIMCaffe(ZooModel):
         nn.init.kaiming_normal_(self.embedding.weight)
         for layer in (self.score, self.box, self.embedding):
             nn.init.zeros_(layer.bias)
-        self.oim = OIMLoss(
-            num_identities,
-            o.embedding_dim,
-            queue_size=o.oim_queue_size,
-            momentum=o.oim_momentum,
-            scale=o.oim_scale,
-            normalise_rows=o.oim_normalise_rows,
-            queue_dims=o.oim_queue_dims,
-            ids_beyond_table=o.oim_ids_beyond_table,
-            tables=o.oim_tables,
-        )
+        self.oim = OIMLoss.of(num_identities, o)
 
     def forward(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """The training losses, see `PersonSearcher`: of each kind the mean over images.
@@ -128,8 +108,7 @@ class OIMCaffe(ZooModel):
         Images pass one after the other, each with its own batch statistics and its own update of the tables: a batch
         of two equals the original's two iterations whose gradients are accumulated.
         """
-        refused = self.options.oim_ids_beyond_table == "refuse"
-        check_inputs(images, targets, num_identities=len(self.oim.table) if refused else None)
+        check_inputs(images, targets, num_identities=self.oim.num_identities)
         losses = [self.image_losses(image, target) for image, target in zip(images, targets, strict=True)]
         return {name: torch.stack([of_image[name] for of_image in losses]).mean() for name in losses[0]}
 

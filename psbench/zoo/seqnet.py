@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
 import torch.nn.functional as F
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from psbench.zoo.interface import Detections, Unit, inference
-from psbench.zoo.layers.c4 import C4Options, C4Searcher, Encoded, Weight
+from psbench.zoo.layers.c4 import C4Options, C4Searcher, Encoded, Weight, after_known
 from psbench.zoo.layers.faster_rcnn import (
     box_regression_loss,
     decode_boxes,
@@ -113,12 +112,11 @@ class SeqNet(C4Searcher):
         embeddings, logits = self.embedding(vectors)
         if not self.options.first_classification_score:
             person = list(logits[is_found].sigmoid().split([len(f) for f in found]))
-        scores = [torch.cat([s.new_ones(len(k)), s]) for k, s in zip(known, person, strict=True)]
         return self.select(
             encoded,
             boxes,
             person_deltas(self.box(vectors["res5"])),
-            scores,
+            person,
             embeddings,
             known,
             nms_thresh=STAGE2_NMS,
@@ -181,10 +179,3 @@ class SeqNet(C4Searcher):
     def describe(self, rois: Tensor) -> dict[str, Tensor]:
         """What is taken from the RoIs themselves: (R, C4, s, s) to one (R, C) by name."""
         return self.reid_head(rois)
-
-
-def after_known(known: list[Tensor], found: list[Tensor]) -> tuple[list[Tensor], Tensor]:
-    """Known boxes (k, 4) an image and after them those found, (n, 4); and (R,) bool, which were found."""
-    boxes = [torch.cat(pair) for pair in zip(known, found, strict=True)]
-    is_found = [torch.arange(len(b), device=b.device) >= len(k) for b, k in zip(boxes, known, strict=True)]
-    return boxes, torch.cat(is_found)

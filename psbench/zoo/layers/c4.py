@@ -20,8 +20,6 @@ from psbench.zoo.layers.backbone import split_backbone
 from psbench.zoo.layers.faster_rcnn import (
     DetectorOptions,
     ImageSize,
-    Positive,
-    Share,
     decode_boxes,
     keep_detections,
     make_rpn,
@@ -29,7 +27,7 @@ from psbench.zoo.layers.faster_rcnn import (
     to_original_pixels,
     to_resized_pixels,
 )
-from psbench.zoo.layers.oim import BeyondTable, OIMLoss, Rounding, Tables
+from psbench.zoo.layers.oim import OIMLoss, OIMLossOptions
 from psbench_data import InputError
 
 STRIDE = 16
@@ -39,28 +37,19 @@ Weight = Annotated[float, Field(ge=0)]
 
 
 @checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
-class C4Options(DetectorOptions):
-    """Options of every two-stage system; the defaults are those of NAE and SeqNet on CUHK-SYSU.
+class C4Options(OIMLossOptions, DetectorOptions):
+    """Options of every system on a C4 map; the defaults are those of NAE and SeqNet on CUHK-SYSU.
 
     Attributes:
         backbone: a timm network with maps of stride 16 and 32: a ResNet, ConvNeXt, Swin, ..., see `split_backbone`.
         pretrained: start from timm's weights of that name, or from the file at this path.
         freeze_stem: do not train what comes before the first stage; of a ResNet the first convolution and batch norm.
-        embedding_dim: D.
-        oim_queue_size, oim_momentum, oim_scale, oim_ids_beyond_table, oim_tables, oim_round_tables: see `OIMLoss`.
         weight_by_score: multiply a detection's embedding by its score (confidence weighted similarity, NAE).
     """
 
     backbone: str = "resnet50.tv_in1k"
     pretrained: bool | str = False
     freeze_stem: bool = True
-    embedding_dim: Positive = 256
-    oim_queue_size: Positive = 5000
-    oim_momentum: Share = 0.5
-    oim_scale: Annotated[float, Field(gt=0)] = 30.0
-    oim_ids_beyond_table: BeyondTable = "refuse"
-    oim_tables: Tables = "shared"
-    oim_round_tables: Rounding = "none"
     weight_by_score: bool = True
 
 
@@ -124,16 +113,7 @@ class C4Searcher(ZooModel):
             self.backbone.freeze_stem()
         self.rpn = make_rpn(o, self.backbone.channels)
         self.roi_align = RoIAlign(o.roi_size, spatial_scale=1 / STRIDE, sampling_ratio=2)
-        self.oim = OIMLoss(
-            num_identities,
-            o.embedding_dim,
-            queue_size=o.oim_queue_size,
-            momentum=o.oim_momentum,
-            scale=o.oim_scale,
-            ids_beyond_table=o.oim_ids_beyond_table,
-            tables=o.oim_tables,
-            round_tables=o.oim_round_tables,
-        )
+        self.oim = OIMLoss.of(num_identities, o)
 
     def encode(self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None) -> Encoded:
         """Images, and with them targets, as they are given, to the map that everything else is taken from.
@@ -141,8 +121,7 @@ class C4Searcher(ZooModel):
         Raises:
             InputError: see `check_inputs`.
         """
-        refused = self.options.oim_ids_beyond_table == "refuse"
-        check_inputs(images, targets, num_identities=len(self.oim.table) if refused else None)
+        check_inputs(images, targets, num_identities=self.oim.num_identities)
         sizes = [(int(image.shape[-2]), int(image.shape[-1])) for image in images]
         self._require_cells(sizes)
         dtype = self.rpn.head.cls_logits.weight.dtype
@@ -213,7 +192,7 @@ class C4Searcher(ZooModel):
             encoded: the images.
             rois: (r, 4) an image, the known boxes first.
             deltas: (R, 4), how the others move.
-            scores: (r,) an image, 1 for known boxes.
+            scores: (n,) an image, of those that are not known; the known ones get 1.
             embeddings: (R, D).
             known: (k, 4) an image, which stay as they are.
             nms_thresh: IoU above which a detection suppresses another.
@@ -223,12 +202,20 @@ class C4Searcher(ZooModel):
         detections = []
         for i, moved in enumerate(decode_boxes(deltas, rois, encoded.sizes)):
             boxes = torch.cat([known[i], moved[len(known[i]) :]])
-            kept = keep_detections(boxes, scores[i], self.options, nms_thresh=nms_thresh, known=len(known[i]))
+            sure = torch.cat([scores[i].new_ones(len(known[i])), scores[i]])
+            kept = keep_detections(boxes, sure, self.options, nms_thresh=nms_thresh, known=len(known[i]))
             detections.append(
                 Detections(
                     boxes=to_original_pixels(boxes[kept], encoded.sizes[i], encoded.original_sizes[i]),
-                    scores=scores[i][kept],
-                    embeddings=of_image[i][kept] * (scores[i][kept, None] if weighted else 1.0),
+                    scores=sure[kept],
+                    embeddings=of_image[i][kept] * (sure[kept, None] if weighted else 1.0),
                 )
             )
         return detections
+
+
+def after_known(known: list[Tensor], found: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+    """Known boxes (k, 4) an image and after them those found, (n, 4); and (R,) bool, which were found."""
+    boxes = [torch.cat(pair) for pair in zip(known, found, strict=True)]
+    is_found = [torch.arange(len(b), device=b.device) >= len(k) for b, k in zip(boxes, known, strict=True)]
+    return boxes, torch.cat(is_found)

@@ -84,9 +84,6 @@ class CaffeHead(nn.Module):
 
     def forward(self, rois: Tensor) -> Tensor:
         """(R, C, s, s) to (R, channels), the mean over res5's map."""
-        if not len(rois):
-            # Batch norm in training refuses an empty batch.
-            return rois.new_zeros(0, self.channels)
         return self.res5(self.res4(rois)).mean(dim=(2, 3))
 
 

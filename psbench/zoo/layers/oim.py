@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from dataclasses import fields
+from typing import Annotated, Literal
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as checked_dataclass
 from torch import Tensor, nn
 
 from psbench.zoo.layers.precision import full
@@ -16,6 +19,27 @@ from psbench_data import InputError
 BeyondTable = Literal["refuse", "queue"]
 Tables = Literal["shared", "per_rank"]
 Rounding = Literal["none", "float16", "bfloat16"]
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class OIMLossOptions:
+    """What every system with an OIM loss lets be chosen of it; the defaults are those of NAE and SeqNet on CUHK-SYSU.
+
+    Attributes:
+        embedding_dim: D.
+        oim_queue_size, oim_momentum, oim_scale, oim_normalise_rows, oim_queue_dims, oim_ids_beyond_table, oim_tables,
+            oim_round_tables: see `OIMLoss`.
+    """
+
+    embedding_dim: Annotated[int, Field(ge=1)] = 256
+    oim_queue_size: Annotated[int, Field(ge=1)] = 5000
+    oim_momentum: Annotated[float, Field(ge=0, le=1)] = 0.5
+    oim_scale: Annotated[float, Field(gt=0)] = 30.0
+    oim_normalise_rows: bool = True
+    oim_queue_dims: Annotated[int, Field(ge=1)] | None = None
+    oim_ids_beyond_table: BeyondTable = "refuse"
+    oim_tables: Tables = "shared"
+    oim_round_tables: Rounding = "none"
 
 
 class OIMLoss(nn.Module):
@@ -81,6 +105,21 @@ class OIMLoss(nn.Module):
         self.register_buffer("table", torch.zeros(num_identities, dim))
         self.register_buffer("queue", torch.zeros(queue_size, dim))
         self.register_buffer("queue_position", torch.zeros((), dtype=torch.int64))
+
+    @classmethod
+    def of(cls, num_identities: int, options: OIMLossOptions) -> OIMLoss:
+        """The loss that a system's options ask for."""
+        chosen = {f.name: getattr(options, f.name) for f in fields(OIMLossOptions) if f.name.startswith("oim_")}
+        return cls(
+            num_identities,
+            options.embedding_dim,
+            **{name.removeprefix("oim_"): value for name, value in chosen.items()},
+        )
+
+    @property
+    def num_identities(self) -> int | None:
+        """K, where a person id from there on is a fault; None where it is learnt as the originals do."""
+        return len(self.table) if self.ids_beyond_table == "refuse" else None
 
     def forward(self, embeddings: Tensor, person_ids: Tensor) -> Tensor:
         """The mean loss over labelled people of this process; in training mode updates the tables.

@@ -6,14 +6,13 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as checked_dataclass
 from torch import Tensor
 
 from psbench.zoo.interface import Detections, Unit, inference
-from psbench.zoo.layers.c4 import C4Options, C4Searcher, Encoded, Weight
+from psbench.zoo.layers.c4 import C4Options, C4Searcher, Encoded, Weight, after_known
 from psbench.zoo.layers.faster_rcnn import BackgroundIoU, person_deltas
 
 
@@ -78,17 +77,14 @@ class ProposalSearcher(C4Searcher):
         encoded = self.encode(images)
         proposals, _ = self.propose(encoded)
         known = encoded.resized(include)
-        boxes = [torch.cat(pair) for pair in zip(known, proposals, strict=True)]
+        boxes, is_proposal = after_known(known, proposals)
         found = self.judge(encoded, boxes)
-        of_image = found.scores.split([len(b) for b in boxes])
+        of_image = found.scores[is_proposal].split([len(p) for p in proposals])
         return self.select(
             encoded,
             boxes,
             person_deltas(found.deltas),
-            [
-                torch.cat([s.new_ones(len(k)), self.final_scores(s[len(k) :])])
-                for k, s in zip(known, of_image, strict=True)
-            ],
+            [self.final_scores(scores) for scores in of_image],
             # Queries may be of any length (those of NAE+ are); what they are compared with has length one.
             found.embeddings if include is not None else F.normalize(found.embeddings),
             known,
