@@ -51,7 +51,8 @@ class OIMLoss(nn.Module):
     v_t becomes the normalised mixture of v_t and x, and each unlabelled x replaces the queue's oldest row.
 
     In a run of several processes every process applies the updates of all of them, in the order of (rank, RoI), so that
-    the tables stay equal; each therefore has to call the loss equally often.
+    the tables stay equal; each therefore has to call the loss equally often. The mean of the processes' losses, and so
+    of their gradients, is the loss of one process with all their people.
 
     Attributes:
         table: (K, D) float32, the look-up table V.
@@ -90,7 +91,9 @@ class OIMLoss(nn.Module):
                 that port. None writes whole embeddings.
             ids_beyond_table: what to do with identities from K. "queue" is what NAE and SeqNet do on PRW, whose raw
                 numbers have gaps: the person enters the queue and is trained towards row id - K of it.
-            tables: with "per_rank" each process applies its own updates only, as the originals do.
+            tables: with "per_rank" each process applies its own updates only, and takes the mean over its own people,
+                as the originals do. (DistributedDataParallel then puts the first process's tables in the place of the
+                others' before each step, theirs too.)
             round_tables: keep only the digits of this type after each update, as GLCNet of 2026 does under half
                 precision: small steps of the momentum are lost.
         """
@@ -122,15 +125,16 @@ class OIMLoss(nn.Module):
         return len(self.table) if self.ids_beyond_table == "refuse" else None
 
     def forward(self, embeddings: Tensor, person_ids: Tensor) -> Tensor:
-        """The mean loss over labelled people of this process; in training mode updates the tables.
+        """The mean loss over labelled people; in training mode updates the tables.
 
         Args:
             embeddings: (R, D), L2-normalised, of foreground RoIs.
             person_ids: (R,) int64, 0..K-1, or negative for people without identity.
 
         Returns:
-            A scalar. Without any labelled person it is zero and still connected to the graph: current PyTorch's mean
-            over no terms would be NaN and end a run.
+            A scalar: the mean, or in several processes this one's part of it, whose mean over them is the mean over all
+            people. Without any labelled person it is zero and still connected to the graph: current PyTorch's mean over
+            no terms would be NaN and end a run.
 
         Raises:
             InputError: an identity, of any process, is not in the table.
@@ -138,14 +142,15 @@ class OIMLoss(nn.Module):
         # Half precision has too few digits for momentum updates and for a softmax over thousands of classes.
         with torch.autocast(embeddings.device.type, enabled=False):
             x = full(embeddings)
-            every_x, every_id = x.detach(), person_ids
+            every_x, every_id, processes = x.detach(), person_ids, 1
             if self.tables == "shared" and dist.is_available() and dist.is_initialized():
                 every_x, every_id = gather_rows(every_x, every_id)
+                processes = dist.get_world_size()
             self._require_known(every_id)
             logits = self.scale * x @ torch.cat([self.table, self.queue]).to(x.dtype).T
             labelled = person_ids >= 0
             total = F.cross_entropy(logits[labelled], person_ids[labelled], reduction="sum")
-            loss = total / labelled.sum().clamp(min=1)
+            loss = total * processes / (every_id >= 0).sum().clamp(min=1)
             if self.training:
                 self._update(every_x.to(self.table.dtype), every_id)
         return loss
