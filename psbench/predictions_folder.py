@@ -68,8 +68,8 @@ def write_into(predictions: Predictions, partial: Path) -> None:
     for start in range(0, len(predictions.scene_names), _SCENES_PER_SHARD):
         stop = min(start + _SCENES_PER_SHARD, len(predictions.scene_names))
         path = partial / f"scenes-{len(shards):05d}.parquet"
-        shards.append(write_shard(_scenes_to_table(predictions, start, stop), path))
-    queries, context = _queries_to_table(predictions), predictions.context
+        shards.append(write_shard(scenes_to_table(predictions, start, stop), path))
+    queries, context = queries_to_table(predictions), predictions.context
     manifest = Manifest(
         method=predictions.method,
         dataset=predictions.dataset,
@@ -79,7 +79,7 @@ def write_into(predictions: Predictions, partial: Path) -> None:
         unit_length=predictions.unit_length,
         scenes=shards,
         queries=write_shard(queries, partial / "queries.parquet"),
-        context=None if context is None else write_shard(_context_to_table(context), partial / "context.parquet"),
+        context=None if context is None else write_shard(context_to_table(context), partial / "context.parquet"),
     )
     write_manifest(manifest, partial)
 
@@ -113,6 +113,15 @@ def read(folder: Path) -> Predictions:
     )
     intake.raise_faults()
     return predictions
+
+
+def count_people(folder: Path) -> tuple[int, int]:
+    """How many people were detected, and in how many scenes; little of the folder is read for it."""
+    import pyarrow.parquet as pq
+
+    shards = read_manifest(folder, Manifest).scenes
+    people = (list_lengths(pq.read_table(folder / s.file, columns=["scores"]), "scores").sum() for s in shards)
+    return int(sum(people)), sum(shard.rows for shard in shards)
 
 
 def _read_detections(folder: Path, shard: Shard, dim: int, intake: Intake, *, named: bool) -> pa.Table | None:
@@ -166,14 +175,16 @@ def _query_schema(dim: int) -> pa.Schema:
     return pa.schema({"scene": pa.string(), "box": pa.list_(pa.float32(), 4), "embedding": pa.list_(pa.float32(), dim)})
 
 
-def _scenes_to_table(predictions: Predictions, start: int, stop: int) -> pa.Table:
+def scenes_to_table(predictions: Predictions, start: int, stop: int) -> pa.Table:
+    """Some scenes as the rows of a shard."""
     import pyarrow as pa
 
     columns = [pa.array(predictions.scene_names[start:stop], pa.string()), *_detection_lists(predictions, start, stop)]
     return pa.Table.from_arrays(columns, schema=_detection_schema(predictions.embeddings.shape[1], named=True))
 
 
-def _context_to_table(context: QueryContext) -> pa.Table:
+def context_to_table(context: QueryContext) -> pa.Table:
+    """The rows of context.parquet."""
     import pyarrow as pa
 
     columns = _detection_lists(context, 0, len(context.offsets) - 1)
@@ -190,7 +201,8 @@ def _detection_lists(columns: Predictions | QueryContext, start: int, stop: int)
     ]
 
 
-def _queries_to_table(predictions: Predictions) -> pa.Table:
+def queries_to_table(predictions: Predictions) -> pa.Table:
+    """The rows of queries.parquet."""
     import pyarrow as pa
 
     count, dim = predictions.query_embeddings.shape

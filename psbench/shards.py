@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from psbench.intake import Intake
 from psbench_data import InputError
+from psbench_data.atomic import new_file
 from psbench_data.columns import flat_values, vectors
 from psbench_data.validation import file_error
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MANIFEST = "manifest.json"
+WORK = "work.json"
+"""In the place of the manifest while predictions are being made."""
 SCHEMA_VERSION = 1
 _CLASSES = {"detections": "Predictions", "pairwise": "PairwisePredictions"}
 
@@ -51,18 +55,34 @@ M = TypeVar("M", bound=FolderManifest)
 
 def write_manifest(manifest: FolderManifest, partial: Path) -> None:
     """Write manifest.json, which makes a folder of shards a predictions folder."""
-    (partial / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    with new_file(partial / MANIFEST) as file:
+        file.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def write_shard(table: pa.Table, path: Path) -> Shard:
-    """Write a Parquet file, and give the manifest's line about it."""
+    """Write a Parquet file, whole or not at all, and give the manifest's line about it."""
+    return write_tables([table], table.schema, path)
+
+
+def write_tables(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> Shard:
+    """Write tables of the same columns one after the other as one shard; they are taken one at a time."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     # A dictionary of floats that hardly ever repeat costs three times the work and saves nothing.
-    repeating = [field.name for field in table.schema if not pa.types.is_nested(field.type)]
-    pq.write_table(table, path, use_dictionary=repeating)
-    return Shard(file=path.name, rows=table.num_rows, sha256=_sha256(path))
+    repeating = [field.name for field in schema if not pa.types.is_nested(field.type)]
+    options = {"use_dictionary": repeating, "write_page_checksum": True}
+    with new_file(path) as file, pq.ParquetWriter(file, schema, **options) as writer:
+        for table in tables:
+            writer.write_table(table)
+    return shard_of(path)
+
+
+def shard_of(path: Path) -> Shard:
+    """The manifest's line about a Parquet file that is there."""
+    import pyarrow.parquet as pq
+
+    return Shard(file=path.name, rows=pq.read_metadata(path).num_rows, sha256=_sha256(path))
 
 
 def read_kind(folder: Path) -> str:
@@ -97,6 +117,10 @@ def read_manifest(folder: Path, manifest: type[M]) -> M:
 
 def _manifest_of_this_version(folder: Path) -> dict:
     path = folder / MANIFEST
+    if not path.is_file() and (folder / WORK).is_file():
+        raise InputError(
+            f"{folder}: these predictions are not finished. Start the same `psbench predict` again: it continues them."
+        )
     if not path.is_file():
         raise InputError(
             f"{path}: not there, so {folder} is not a predictions folder. Give one that `psbench predict` wrote."
@@ -123,18 +147,24 @@ def read_shard(folder: Path, shard: Shard, schema: pa.Schema, intake: Intake) ->
         intake.add_all([f"{path}: its SHA-256 is not the one in {MANIFEST}. Copy or write the folder again."], 1)
     else:
         try:
-            return _table(path, schema, shard.rows)
+            return read_table(path, schema, shard.rows)
         except InputError as error:
             intake.add_all(error.faults, 1)
     return None
 
 
-def _table(path: Path, schema: pa.Schema, rows: int) -> pa.Table:
+def read_table(path: Path, schema: pa.Schema, rows: int) -> pa.Table:
+    """A Parquet file's columns, in one chunk.
+
+    Raises:
+        InputError: it does not hold these columns, or so many rows, or is damaged.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(path).read().combine_chunks()
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read().combine_chunks()
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({error}). Write the folder again.") from error
     try:
@@ -144,7 +174,7 @@ def _table(path: Path, schema: pa.Schema, rows: int) -> pa.Table:
         expected = ", ".join(f"{f.name}: {f.type}" for f in schema)
         raise InputError(f"{path}: expected the columns ({expected}), found ({found}). Write it so.") from error
     if table.num_rows != rows:
-        raise InputError(f"{path}: {table.num_rows} rows, while {MANIFEST} says {rows}. Write the folder again.")
+        raise InputError(f"{path}: {table.num_rows} rows, expected {rows}. Write the folder again.")
     return table
 
 

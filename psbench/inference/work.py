@@ -1,0 +1,142 @@
+"""What there is to predict, cut into pieces, and the record by which a folder knows its own beginning again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import nn
+
+from psbench.zoo import ZooModel
+from psbench_data import InputError, PersonSearchDataset, Scenes
+
+PIECE_ROWS = 256
+"""Scenes or queries of a piece: some seconds of a GPU's work, so that little is lost with it."""
+
+
+Kind = Literal["scenes", "queries"]
+
+
+class Piece(NamedTuple):
+    """Test scenes or queries that are predicted and written together: rows `start:stop`."""
+
+    kind: Kind
+    number: int
+    start: int
+    stop: int
+
+
+class Record(BaseModel):
+    """What work.json holds: what decides on the results, and on how they are cut."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    psbench: str
+    model: str
+    fingerprint: str
+    queries: str
+    ground_truth_boxes: bool
+    context: bool
+    piece_rows: int
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What is to be predicted.
+
+    Attributes:
+        scenes: S test scenes.
+        query_scenes: Q positions among the scenes; no two queries have the same scene and box.
+        query_boxes: (Q, 4) float32, xyxy, pixels.
+        ground_truth_boxes: whether to embed the annotated boxes instead of detecting.
+        context: whether to detect around each query, too.
+        piece_rows: scenes or queries of a piece.
+    """
+
+    scenes: Scenes
+    query_scenes: list[int]
+    query_boxes: np.ndarray
+    ground_truth_boxes: bool
+    context: bool
+    piece_rows: int
+
+    @classmethod
+    def of(
+        cls, dataset: PersonSearchDataset, protocols: Sequence[str] | None, *, ground_truth_boxes: bool, context: bool
+    ) -> Work:
+        """The test scenes of a dataset, and the queries of some protocols, or of all.
+
+        Raises:
+            InputError: a protocol is unknown, or there is none.
+        """
+        scenes, boxes = _distinct_queries(dataset, dataset.protocols if protocols is None else protocols)
+        return cls(dataset.split("test"), scenes, boxes, ground_truth_boxes, context, PIECE_ROWS)
+
+    def pieces(self) -> list[Piece]:
+        """All there is to do; pieces of both kinds alternate, so that any stretch of the list holds its share of each.
+
+        What a piece is does not depend on who does it.
+        """
+        numbers: dict[Kind, int] = {"scenes": len(self.scenes), "queries": len(self.query_scenes)}
+        pieces = [
+            Piece(kind, number, start, min(start + self.piece_rows, rows))
+            for kind, rows in numbers.items()
+            for number, start in enumerate(range(0, rows, self.piece_rows))
+        ]
+        return sorted(pieces, key=lambda piece: piece.start / numbers[piece.kind])
+
+    def positions(self, piece: Piece) -> Sequence[int]:
+        """The scene of each row of a piece."""
+        rows = slice(piece.start, piece.stop)
+        return range(len(self.scenes))[rows] if piece.kind == "scenes" else self.query_scenes[rows]
+
+    def names(self, piece: Piece) -> list[str]:
+        """The name of the scene of each row of a piece."""
+        return [self.scenes.names[position] for position in self.positions(piece)]
+
+    def boxes(self, piece: Piece) -> np.ndarray:
+        """The boxes of a piece of queries."""
+        return self.query_boxes[piece.start : piece.stop]
+
+    def record(self, model: nn.Module) -> Record:
+        """By which this work is known again, with this model."""
+        queries = hashlib.sha256("\0".join(self.scenes.names[scene] for scene in self.query_scenes).encode())
+        queries.update(self.query_boxes.tobytes())
+        return Record(
+            psbench=version("psbench"),
+            model=_digest(model),
+            fingerprint=self.scenes.fingerprint,
+            queries=queries.hexdigest(),
+            ground_truth_boxes=self.ground_truth_boxes,
+            context=self.context,
+            piece_rows=self.piece_rows,
+        )
+
+
+def _distinct_queries(dataset: PersonSearchDataset, protocols: Sequence[str]) -> tuple[list[int], np.ndarray]:
+    """The scene (position) and box of every query of the protocols, each once."""
+    if not protocols:
+        raise InputError("predict: no protocol given, so there are no queries. Name at least one of dataset.protocols.")
+    distinct: dict[tuple[int, bytes], np.ndarray] = {}
+    for name in protocols:
+        queries = dataset.protocol(name).queries
+        for scene, box in zip(queries.scenes.tolist(), queries.boxes, strict=True):
+            distinct.setdefault((scene, box.tobytes()), box)
+    return [scene for scene, _ in distinct], np.stack(list(distinct.values()))
+
+
+def _digest(model: nn.Module) -> str:
+    """SHA-256 of a model's class, options and state; one that is not of the zoo has no options that are known here."""
+    options, left_out = (model.options, model.training_only) if isinstance(model, ZooModel) else (None, ())
+    sha = hashlib.sha256(f"{type(model).__module__}.{type(model).__qualname__} {options}".encode())
+    for name, value in model.state_dict().items():
+        if not name.startswith(left_out):
+            sha.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            sha.update(value.detach().cpu().flatten().view(torch.uint8).numpy())
+    return sha.hexdigest()

@@ -1,0 +1,69 @@
+"""The processes that were started together, by `accelerate launch` or torchrun; mostly there is only one."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, parse_flag_from_env
+
+T = TypeVar("T")
+_PATIENCE = timedelta(hours=2)
+"""How long processes wait for one another: one of them may have a long last shard, or others' shards to put together.
+One that died is noticed by the launcher, at once."""
+
+
+def this_process() -> PartialState:
+    """This process among the others: its number, its device, and how to wait for them."""
+    # Without a GPU, accelerate joins the processes only when told that none is wanted.
+    cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
+    return PartialState(cpu=cpu, timeout=_PATIENCE)
+
+
+@contextmanager
+def main_process_first() -> Iterator[None]:
+    """Let the main process do something before the others: what it finds wrong is told once, what it keeps is found."""
+    main = this_process().is_main_process
+    if not main:
+        wait_for_others()
+    yield
+    if main:
+        wait_for_others()
+
+
+def wait_for_others() -> None:
+    """Go on when every process has come as far.
+
+    Raises:
+        ConnectionAbortedError: another one has ended.
+    """
+    with _telling_when_one_ends():
+        this_process().wait_for_everyone()
+
+
+def from_main(value: T) -> T:
+    """What the main process gave, in every process.
+
+    Raises:
+        ConnectionAbortedError: another one has ended.
+    """
+    with _telling_when_one_ends():
+        return broadcast_object_list([value])[0]
+
+
+@contextmanager
+def _telling_when_one_ends() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        state = this_process()
+        raise ConnectionAbortedError(
+            errno.ECONNABORTED,
+            "another process has ended before the work was done; its own message says why",
+            f"process {state.process_index} of {state.num_processes}",
+        ) from error
