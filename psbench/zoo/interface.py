@@ -81,11 +81,14 @@ class ZooModel(nn.Module):
         options_type: the dataclass of its options.
         options: with which it was made.
         training_only: prefixes of the state that only training needs; it is left out of a run's weights.
+        size_bucket: in training mode, batches are padded to multiples of so many pixels, for fewer different sizes.
+            Detecting and embedding leave it aside, and so does `preprocessing`; models that never pad ignore it.
     """
 
     options_type: ClassVar[type]
     options: Any
     training_only: ClassVar[tuple[str, ...]] = ()
+    size_bucket: int = 1
 
     @abstractmethod
     def detect(self, images: list[Tensor], include: list[Tensor] | None = None) -> list[Detections]:

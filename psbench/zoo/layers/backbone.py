@@ -14,6 +14,7 @@ import torch
 from timm.models import EfficientNetFeatures, FeatureDictNet, MobileNetV3Features, load_state_dict
 from torch import Tensor, nn
 
+from psbench.zoo.layers.stages import Staged
 from psbench_data import InputError
 
 _EXAMPLES = "resnet50, convnext_tiny or swin_tiny_patch4_window7_224"
@@ -21,7 +22,7 @@ _IN_SEQUENCE = (FeatureDictNet, EfficientNetFeatures, MobileNetV3Features)
 """timm's feature networks whose layers run one after the other, in the order in which they are registered."""
 
 
-class C4Backbone(nn.Module):
+class C4Backbone(Staged):
     """The layers of a network up to its last map of stride 16: an image batch to that map.
 
     For a ResNet these are stem, layer1, layer2 and layer3, and so the weights are called.
@@ -41,17 +42,25 @@ class C4Backbone(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, channels, H / 16, W / 16)."""
         x = images
-        for layer in self.children():
+        for layer in self._layers()[: self._stem]:
             x = layer(x)
+        x = self.through_stages(x)
         return x.permute(0, 3, 1, 2) if self._channels_last else x
+
+    def stages(self) -> list[nn.Module]:
+        """See `Staged`; what comes before the first one is the stem."""
+        return self._layers()[self._stem :]
 
     def freeze_stem(self) -> None:
         """Keep the weights before the first stage as they are; a batch norm goes on following the data's statistics."""
-        for layer in list(self.children())[: self._stem]:
+        for layer in self._layers()[: self._stem]:
             layer.requires_grad_(False)
 
+    def _layers(self) -> list[nn.Module]:
+        return list(self.children())
 
-class Res5Head(nn.Module):
+
+class Res5Head(Staged):
     """The stages of a network from stride 16 to 32, over RoI maps; for a ResNet layer4.
 
     Attributes:
@@ -71,10 +80,12 @@ class Res5Head(nn.Module):
 
     def maps(self, rois: Tensor) -> dict[str, Tensor]:
         """(R, C4, s, s) to `res4`, the same, and `res5` (R, C5, s / 2, s / 2)."""
-        x = rois.permute(0, 2, 3, 1) if self._channels_last else rois
-        for layer in self.children():
-            x = layer(x)
+        x = self.through_stages(rois.permute(0, 2, 3, 1) if self._channels_last else rois)
         return {"res4": rois, "res5": x.permute(0, 3, 1, 2) if self._channels_last else x}
+
+    def stages(self) -> list[nn.Module]:
+        """See `Staged`."""
+        return list(self.children())
 
     def copy(self) -> Res5Head:
         """A second head with equal, separate weights."""

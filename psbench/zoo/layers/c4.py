@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
+import torch.nn.functional as F
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked_dataclass
 from torch import Tensor
@@ -129,6 +130,10 @@ class C4Searcher(ZooModel):
         if targets is not None:
             targets = [target | {"boxes": target["boxes"].to(dtype)} for target in targets]
         batch, resized = self.transform(images, targets)
+        if self.training:
+            height, width = batch.tensors.shape[-2:]
+            more = F.pad(batch.tensors, (0, -width % self.size_bucket, 0, -height % self.size_bucket))
+            batch = ImageList(more, batch.image_sizes)
         return Encoded(batch, sizes, self.backbone(batch.tensors), resized or [])
 
     def _require_cells(self, sizes: list[ImageSize]) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from psbench.zoo.layers.stages import Staged
 
 EXPANSION = 4
 """Output channels of a block, a channel of its 3x3 convolution."""
@@ -29,7 +32,7 @@ class Bottleneck(nn.Module):
         return F.relu(self.bn3(self.conv3(y) + self.shortcut(x)))
 
 
-class CaffeBackbone(nn.Module):
+class CaffeBackbone(Staged):
     """Stem, res2, res3 and the first half of res4: an image to its stride-16 map.
 
     Its batch norms keep their statistics and weights also in training, as one image is too small a batch.
@@ -54,7 +57,11 @@ class CaffeBackbone(nn.Module):
         """(B, 3, H, W) to (B, channels, H / 16, W / 16)."""
         x = F.relu(self.bn1(self.conv1(images)))
         x = F.max_pool2d(x, 3, stride=2, ceil_mode=True)
-        return self.res4(self.res3(self.res2(x)))
+        return self.through_stages(x)
+
+    def stages(self) -> list[nn.Module]:
+        """See `Staged`."""
+        return [self.res2, self.res3, self.res4]
 
     def train(self, mode: bool = True) -> CaffeBackbone:
         """Batch norm stays in evaluation."""
@@ -63,11 +70,11 @@ class CaffeBackbone(nn.Module):
             norm.eval()
         return self
 
-    def _norms(self) -> list[nn.BatchNorm2d]:
-        return [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
+    def _norms(self) -> list[_BatchNorm]:
+        return [module for module in self.modules() if isinstance(module, _BatchNorm)]
 
 
-class CaffeHead(nn.Module):
+class CaffeHead(Staged):
     """The second half of res4 and res5, over RoI maps.
 
     Attributes:
@@ -84,7 +91,11 @@ class CaffeHead(nn.Module):
 
     def forward(self, rois: Tensor) -> Tensor:
         """(R, C, s, s) to (R, channels), the mean over res5's map."""
-        return self.res5(self.res4(rois)).mean(dim=(2, 3))
+        return self.through_stages(rois).mean(dim=(2, 3))
+
+    def stages(self) -> list[nn.Module]:
+        """See `Staged`."""
+        return [self.res4, self.res5]
 
 
 def _stage(in_channels: int, channels: int, *, blocks: int, stride: int = 2) -> nn.Sequential:

@@ -95,12 +95,14 @@ class GroupContext(nn.Module):
         """(B, C), see `group_means`, to (B, C).
 
         Raises:
-            InputError: in training, for a single image: batch norm has nothing to compare its vector with.
+            InputError: in training, for a single image: batch norm has nothing to compare its vector with, unless it is
+                frozen or synchronised.
         """
-        if self.training and len(means) < 2:
+        if len(means) < 2 and any(isinstance(m, nn.BatchNorm2d) and m.training for m in self.modules()):
             raise InputError(
                 "group context normalises over the images of a batch and cannot be trained with one image a process. "
-                "Take a batch_size of at least 2 (the original: 3), or a model without it (group: false)."
+                "Take a batch_size of at least 2 (the original: 3), another batch_norm (frozen, or synchronised over "
+                "several GPUs), or a model without it (group: false)."
             )
         x = means[:, :, None, None]
         y = torch.stack([branch(x) for branch in self.branches]).sum(dim=0)
