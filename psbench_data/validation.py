@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
-def file_error(path: Path, error: ValidationError, remedy: str) -> InputError:
-    """For a file that does not hold what it should: one sentence a field, ending with what to do."""
+def file_error(path: Path | str, error: ValidationError, remedy: str) -> InputError:
+    """For a file, or a line of it, that does not hold what it should: one sentence a field, ending with what to do."""
     return InputError(
-        f"{path}: {_place(fault['loc']) or 'the file'}: {fault['msg'].rstrip('.')}. {remedy}"
+        f"{path}: {_place(fault['loc']) or 'the contents'}: {fault['msg'].rstrip('.')}. {remedy}"
         for fault in error.errors()
     )
 

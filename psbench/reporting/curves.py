@@ -121,7 +121,7 @@ def _label_ends(axes: object, ends: list[tuple[float, float, str, str, bool]]) -
         by_size.setdefault(end[0], []).append(end)
     for size, group in by_size.items():
         group.sort(key=lambda end: end[1])
-        places = _apart(np.array([end[1] for end in group], float), gap)
+        places = apart(np.array([end[1] for end in group], float), gap)
         for place, (_, value, label, colour, is_published) in zip(places, group, strict=True):
             axes.annotate(  # type: ignore[attr-defined]
                 label,
@@ -142,7 +142,7 @@ def _label_ends(axes: object, ends: list[tuple[float, float, str, str, bool]]) -
             )
 
 
-def _apart(values: np.ndarray, gap: float) -> np.ndarray:
+def apart(values: np.ndarray, gap: float) -> np.ndarray:
     """Ascending values moved as little as needed to stand `gap` apart: crowded neighbours share the way evenly."""
     places = values.copy()
     for _ in range(500):

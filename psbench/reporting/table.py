@@ -86,9 +86,12 @@ class ComparisonTable:
         headings = [heading for _, heading in self.labels]
         for dataset in self.datasets:
             headings += [f"{dataset} mAP", f"{dataset} top-1"]
-        lines = [_line(headings), _line([":--" if i < len(self.labels) else "--:" for i in range(len(headings))])]
+        lines = [
+            markdown_row(headings),
+            markdown_row([":--" if i < len(self.labels) else "--:" for i in range(len(headings))]),
+        ]
         for block, of_block in rows.groupby("block"):
-            lines.append(_line([f"*{str(of_block['block_label'].iloc[0]).replace('_', ' ')}*"], len(headings)))
+            lines.append(markdown_row([f"*{str(of_block['block_label'].iloc[0]).replace('_', ' ')}*"], len(headings)))
             for _, of_method in of_block.groupby("row"):
                 cells = [
                     "" if value != value else _AS_READ.get(value, str(value))
@@ -99,9 +102,9 @@ class ComparisonTable:
                     for metric in ("map", "top1"):
                         value = values[metric].iloc[0] if len(values) else float("nan")
                         cells.append(_number(value, bold=value == best.loc[(block, dataset), metric]))
-                lines.append(_line(cells))
+                lines.append(markdown_row(cells))
         if measured:
-            lines.append(_line(["*measured by psbench*"], len(headings)))
+            lines.append(markdown_row(["*measured by psbench*"], len(headings)))
             lines += self._measured_lines(measured)
         notes = [f"[{i}] {m.provenance}" for i, m in enumerate(measured, start=1)]
         text = [f"# {self.title}", "", f"Published rows: {self.source}. Bold: the best of a block. All in percent.", ""]
@@ -114,7 +117,7 @@ class ComparisonTable:
             for dataset in self.datasets:
                 found = [(i, m) for i, m in enumerate(measured, start=1) if (m.method, m.dataset) == (method, dataset)]
                 cells += [_measured_cell(*found[0], metric) if found else "" for metric in ("map", "top1")]
-            lines.append(_line(cells))
+            lines.append(markdown_row(cells))
         return lines
 
 
@@ -129,6 +132,7 @@ def _number(value: float, *, bold: bool) -> str:
     return f"**{value:.1f}**" if bold else f"{value:.1f}"
 
 
-def _line(cells: Sequence[str], width: int | None = None) -> str:
+def markdown_row(cells: Sequence[str], width: int | None = None) -> str:
+    """A row of a Markdown table, empty cells added up to `width`."""
     cells = [*cells, *[""] * ((width or 0) - len(cells))]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
