@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from psbench.cli_judging import Data, Folder, Root, compare, evaluate
+from psbench.cli_prediction import predict
+from psbench.cli_training import parsed_changes, train
 from psbench.doctor import diagnose, require_zoo
 from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options
 
@@ -17,90 +19,6 @@ app = typer.Typer(
     add_completion=False,
     help="Person search: train, predict, evaluate, look. Datasets: see `psbench-data`.",
 )
-
-
-@app.command()
-@complain_on_input_error
-def train(
-    model: Annotated[str, typer.Argument(help="A model of the zoo, for example seqnet.")],
-    root: Root,
-    output: Annotated[Path, typer.Option(help="The run folder to make.", show_default=False)],
-    data: Data = "cuhk_sysu",
-    option: DatasetOptions = None,
-    recipe: Annotated[str | None, typer.Option(help="Another recipe than MODEL-DATA, for example seqnet-demo.")] = None,
-    changes: Annotated[
-        list[str], typer.Option("--set", help="Change a value, e.g. optimizer.lr=0.01. Repeatable.")
-    ] = [],  # noqa: B006
-) -> None:
-    """Train a model by its paper's recipe, or by another one.
-
-    Example: psbench train seqnet --data cuhk_sysu --root /data/CUHK-SYSU --output runs/seqnet
-    """
-    require_zoo()
-    from psbench.training import NonFiniteLossError, recipe_for
-    from psbench.training import train as run_training
-    from psbench_data import InputError, load
-
-    chosen = recipe_for(recipe or f"{model}-{data}")
-    if chosen.model != model:
-        raise InputError(f"recipe {chosen.name} is for {chosen.model}, not for {model}.")
-    try:
-        run = run_training(chosen.override(_changes(changes)), load(data, root=root, **parsed_options(option)), output)
-    except NonFiniteLossError as error:
-        typer.echo(f"stopped: {error}", err=True)
-        raise typer.Exit(1) from None
-    typer.echo(f"{output}: {run.record.steps} steps in {run.record.seconds:.0f} s on {run.record.hardware}")
-
-
-@app.command()
-@complain_on_input_error
-def predict(
-    weights: Annotated[
-        Path, typer.Argument(help="A folder that `train` or `import-weights` made.", show_default=False)
-    ],
-    root: Root,
-    output: Annotated[Path, typer.Option(help="The predictions folder to make.", show_default=False)],
-    data: Data = "cuhk_sysu",
-    option: DatasetOptions = None,
-    ground_truth_boxes: Annotated[bool, typer.Option(help="Embed the annotated boxes instead of detecting.")] = False,
-    context: Annotated[bool, typer.Option(help="Detect around each query, too, as CBGM needs it.")] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Scenes at once; 1 is free of padding.")] = 1,
-    other_data: Annotated[
-        bool, typer.Option("--other-data", help="Allow data that the model was not trained on.")
-    ] = False,
-) -> None:
-    """Detect and embed the people of the test scenes, and embed the queries.
-
-    Example: psbench predict runs/seqnet --data cuhk_sysu --root /data/CUHK-SYSU --output predictions/seqnet
-    """
-    require_zoo()
-    from psbench.inference import predict as run_prediction
-    from psbench.predictions_folder import write_into
-    from psbench.zoo.weights import WEIGHTS_FILE, load_weights, read_info
-    from psbench_data import InputError, load
-    from psbench_data.atomic import new_folder
-
-    path = weights / WEIGHTS_FILE
-    if not path.is_file():
-        raise InputError(
-            f"{path}: not there, so {weights} is not a finished run. "
-            "Give a folder that `psbench train` or `psbench import-weights` made."
-        )
-    info = read_info(path)
-    if info.dataset != data and not other_data:
-        raise InputError(f"{path}: trained on {info.dataset}, not on {data}. Add --other-data where that is intended.")
-    dataset = load(data, root=root, **parsed_options(option))
-    with new_folder(output) as folder:
-        predictions = run_prediction(
-            load_weights(path),
-            dataset,
-            ground_truth_boxes=ground_truth_boxes,
-            context=context,
-            batch_size=batch_size,
-            method=info.method,
-        )
-        write_into(predictions, folder)
-    typer.echo(f"{output}: {len(predictions.scores)} people in {len(predictions.scene_names)} scenes")
 
 
 @app.command()
@@ -132,7 +50,9 @@ def import_weights(
         raise InputError(f"there is no dataset {data!r}. {near_names(data, available())}")
     with new_folder(output) as folder:
         path = folder / WEIGHTS_FILE
-        info = convert(model, checkpoint, path, dataset=data, keep_tables=keep_tables, overrides=_changes(changes))
+        info = convert(
+            model, checkpoint, path, dataset=data, keep_tables=keep_tables, overrides=parsed_changes(changes)
+        )
     typer.echo(f"{output}: {info.model} of {data}, {info.num_identities} identities")
 
 
@@ -158,10 +78,12 @@ def cost(
 
     if not (sides := re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", size, re.ASCII)):
         raise InputError(f"--size {size}: expected HEIGHTxWIDTH, for example 900x1500.")
-    made = zoo.create(model, num_identities=1, **_changes(changes))
+    made = zoo.create(model, num_identities=1, **parsed_changes(changes))
     typer.echo(str(count(made, int(sides[1]), int(sides[2]), rois=rois, people=people)))
 
 
+app.command()(train)
+app.command()(predict)
 app.command()(evaluate)
 app.command()(compare)
 
@@ -205,23 +127,6 @@ def doctor() -> None:
     typer.echo("\n".join(lines))
     if not healthy:
         raise typer.Exit(1)
-
-
-def _changes(assignments: list[str]) -> dict[str, object]:
-    import json
-
-    from psbench_data import InputError
-
-    if wrong := [a for a in assignments if "=" not in a]:
-        raise InputError(f"--set {a}: expected NAME=VALUE, for example optimizer.lr=0.01." for a in wrong)
-    changes: dict[str, object] = {}
-    for assignment in assignments:
-        name, value = assignment.split("=", 1)
-        try:
-            changes[name] = json.loads(value)
-        except json.JSONDecodeError:
-            changes[name] = value
-    return changes
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from psbench.predictions import Predictions
 from psbench.reporting.measured import Measured
 from psbench.training.recipe import Recipe
 from psbench.training.recipes import recipe_for
-from psbench.training.run import Run
+from psbench.training.run import RUN_FILE, Run
 from psbench_data import InputError, PersonSearchDataset, load
 
 
@@ -41,25 +41,36 @@ class Workspace:
         return load("cuhk_sysu", root=root)
 
     def run(self, recipe: Recipe, dataset: PersonSearchDataset) -> Run:
-        """The finished training of a recipe; trained now if it is not there."""
+        """The finished training of a recipe; trained now, or to its end, if it is not there.
+
+        What the recipe starts from is trained before.
+        """
         from psbench.training import train
 
         folder = self.folder / "runs" / self._key(recipe, dataset)
-        return Run.load(folder) if folder.exists() else train(recipe, dataset, folder, progress=self.progress)
+        if (folder / RUN_FILE).is_file():
+            return Run.load(folder)
+        start = self.run(recipe_for(recipe.starts_from), dataset).folder if recipe.starts_from else None
+        return train(recipe, dataset, folder, resume=True, start_from=start, progress=self.progress)
 
     def predictions(
         self, recipe: Recipe, dataset: PersonSearchDataset, *, ground_truth_boxes: bool = False
     ) -> Predictions:
         """A recipe's predictions; its run is made, and predicted with, if they are not there."""
-        from psbench.inference import predict
+        from psbench.inference import predict_into
+        from psbench.shards import MANIFEST
 
         name = self._key(recipe, dataset) + ("-ground-truth-boxes" if ground_truth_boxes else "")
         folder = self.folder / "predictions" / name
-        if not folder.exists():
-            model = self.run(recipe, dataset).model()
-            predict(
-                model, dataset, ground_truth_boxes=ground_truth_boxes, method=recipe.name, progress=self.progress
-            ).save(folder)
+        if not (folder / MANIFEST).exists():
+            predict_into(
+                self.run(recipe, dataset).model(),
+                dataset,
+                folder,
+                ground_truth_boxes=ground_truth_boxes,
+                method=recipe.name,
+                progress=self.progress,
+            )
         return Predictions.load(folder)
 
     def measure(

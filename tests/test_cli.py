@@ -158,7 +158,7 @@ def test_doctor_finds_this_installation_well() -> None:
             ["train", "seqnet", "--root", "FOLDER/data", "--output", "x", "--set", "epochs=2"],
             "Did you mean 'schedule.epochs'",
         ),
-        (["train", "seqnet", "--root", "FOLDER/data", "--output", "FOLDER/run"], "something here already"),
+        (["train", "seqnet", "--root", "FOLDER/data", "--output", "FOLDER/run"], "holds a finished run"),
     ],
 )
 def test_wrong_input_gets_one_message_and_no_traceback(folder: Path, arguments: list[str], words: str) -> None:

@@ -38,7 +38,7 @@ JUDGING = [
     *(
         path
         for path in sorted((ROOT / "psbench").glob("*.py"))
-        if path.name not in ("cli.py", "inference.py", "reproduction.py")
+        if path.name not in ("cli.py", "cli_prediction.py", "cli_training.py", "processes.py", "reproduction.py")
     ),
     *(path for sub in ("evaluation", "reporting") for path in sorted((ROOT / "psbench" / sub).rglob("*.py"))),
 ]

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from psbench.reproduction import Workspace
+from psbench.zoo.weights import file_digest
 from psbench_data import PersonSearchDataset
 from tests.models.test_training import TINY
 
@@ -25,11 +26,27 @@ def test_workspace_makes_everything_once(
     workspace = Workspace(tmp_path, progress=False)
     first = workspace.measure("SeqNet", TINY, world, world.protocols)
     monkeypatch.setattr("psbench.training.train", lambda *_, **__: pytest.fail("trained again"))
-    monkeypatch.setattr("psbench.inference.predict", lambda *_, **__: pytest.fail("predicted again"))
+    monkeypatch.setattr("psbench.inference.predict_into", lambda *_, **__: pytest.fail("predicted again"))
     assert workspace.measure("SeqNet", TINY, world, world.protocols) == first
     assert first[0].synthetic
     with pytest.raises(pytest.fail.Exception, match="trained again"):
         workspace.measure("SeqNet", TINY.override({"seed": 2}), world, world.protocols)
+
+
+def test_workspace_goes_on_and_trains_what_a_recipe_starts_from(
+    world: PersonSearchDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = TINY.override({"schedule.epochs": 1})
+    monkeypatch.setattr("psbench.reproduction.recipe_for", {"before": before}.__getitem__)
+    recipe, workspace = TINY.override({"starts_from": "before"}), Workspace(tmp_path, progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr("psbench.training.trainer.Trainer._finish", lambda _: pytest.fail("interrupted"))
+        with pytest.raises(pytest.fail.Exception, match="interrupted"):
+            workspace.run(recipe, world)
+    run = workspace.run(recipe, world)
+    first = workspace.run(before, world)
+    assert (first.record.resumed, run.record.resumed) == (1, 0)
+    assert run.record.started_from == file_digest(first.folder / "model.safetensors")
 
 
 @pytest.mark.parametrize("name", ["table5.py", "gallery_curves.py"])

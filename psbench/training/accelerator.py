@@ -1,17 +1,88 @@
-"""The device, through accelerate."""
+"""What the machines at hand make of a recipe: its precision, its batches, the processes that share them."""
 
-from accelerate import Accelerator
+from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
+from accelerate.utils import GradientAccumulationPlugin, ProjectConfiguration
+
+from psbench.training.recipe import Recipe
+from psbench.training.run import Batches
 from psbench_data import InputError
 
+_log = logging.getLogger("psbench")
+_FEW_IMAGES = 4
+"""Fewer a batch norm should not see: with one, SeqNet loses 8 points of mAP whatever the learning rate."""
+_PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
-def single_process() -> Accelerator:
-    """An accelerator of one process in full precision, whatever accelerate's environment variables ask for.
+
+def batches_of(recipe: Recipe, processes: int) -> Batches:
+    """The batches and the learning rate that a recipe comes to in so many processes."""
+    how = recipe.execution
+    batches = Batches(
+        processes=processes,
+        images_per_process=how.images_per_process or recipe.batch_size,
+        accumulation=how.accumulation,
+        lr=recipe.optimizer.lr,
+    )
+    scaled = recipe.optimizer.lr * batches.images_per_step / recipe.batch_size
+    return batches.model_copy(update={"lr": scaled}) if how.scale_lr else batches
+
+
+def batch_warnings(recipe: Recipe, batches: Batches) -> list[str]:
+    """What may make a result differ from the recipe's: batch norm and OIM are sensitive to batches."""
+    images, wanted, rate = batches.images_per_step, recipe.batch_size, recipe.optimizer.lr
+    warnings = []
+    if images != wanted:
+        step = (
+            f"a step has {images} images ({batches.processes} x {batches.images_per_process} x "
+            f"{batches.accumulation}: processes, images at once, accumulation), and {recipe.name} was made for {wanted}"
+        )
+        if recipe.execution.scale_lr:
+            warnings.append(f"{step}: the learning rate is {batches.lr:g} instead of {rate:g}.")
+        else:
+            warnings.append(
+                f"{step} at a learning rate of {rate:g}. Set execution.scale_lr=true for {rate * images / wanted:g}, "
+                "or another execution.images_per_process."
+            )
+    few = batches.images_per_process < min(_FEW_IMAGES, wanted)
+    if few and recipe.batch_norm == "batch":
+        warnings.append(
+            f"batch norm sees batches of {batches.images_per_process}, and {recipe.name} was made for {wanted}: "
+            "results suffer. Set batch_norm=synchronised (several GPUs) or batch_norm=frozen (a pretrained network)."
+        )
+    return warnings
+
+
+def warn_of_batches(recipe: Recipe, batches: Batches) -> None:
+    """Say `batch_warnings`, through the logger `psbench`."""
+    for warning in batch_warnings(recipe, batches):
+        _log.warning("%s", warning)
+
+
+def make_accelerator(recipe: Recipe, state: PartialState, folder: Path, trackers: Sequence[str]) -> Accelerator:
+    """The accelerator of a training.
 
     Raises:
-        InputError: the program was started as several processes.
+        InputError: the device cannot compute in the recipe's precision.
     """
-    accelerator = Accelerator(mixed_precision="no")
-    if accelerator.num_processes > 1:
-        raise InputError("psbench runs in one process. Start it without `accelerate launch`.")
-    return accelerator
+    precision = recipe.execution.precision
+    if precision == "fp16" and state.device.type == "cpu":
+        raise InputError("execution.precision is fp16, which needs a GPU. Set bf16 or fp32.")
+    if precision == "bf16" and state.device.type == "cuda" and not torch.cuda.is_bf16_supported(False):
+        raise InputError("execution.precision is bf16, which this GPU does not have. Set fp16 or fp32.")
+    # accelerate keeps one precision a program; two trainings of it may differ.
+    AcceleratorState._reset_state()
+    return Accelerator(
+        cpu=state.device.type == "cpu",
+        mixed_precision=_PRECISIONS[precision],
+        # As a plugin, which accelerate prefers to its environment variable.
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=recipe.execution.accumulation),
+        log_with=list(trackers) or None,
+        project_config=ProjectConfiguration(project_dir=str(folder), logging_dir=str(folder / "trackers")),
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from psbench.zoo.images import image_tensor
 from psbench_data import InputError, Scenes
+from psbench_data.exporting.layout import image_sizes
 
 Batch = dict[str, list[Any]]
 """`images`: (3, H, W) uint8 each; `targets`: boxes and person_ids each; `names` of the scenes. Or only `faults`."""
@@ -19,11 +21,17 @@ Draw = tuple[int, bool]
 
 
 class TrainingScenes(Dataset[dict[str, Any]]):
-    """Scenes with at least one person, decoded and mirrored as drawn."""
+    """Scenes with at least one person, decoded and mirrored as drawn.
+
+    Raises:
+        InputError: there is none.
+    """
 
     def __init__(self, scenes: Scenes) -> None:
         self._scenes = scenes
         self._usable = np.flatnonzero(np.diff(scenes.offsets) > 0)
+        if not len(self._usable):
+            raise InputError(f"{scenes.root}: no training scene has a person in it. Check the training annotations.")
 
     def __len__(self) -> int:
         return len(self._usable)
@@ -44,42 +52,101 @@ class TrainingScenes(Dataset[dict[str, Any]]):
         target = {"boxes": boxes, "person_ids": torch.tensor(scene.person_ids)}
         return {"images": image, "targets": target, "names": scene.name}
 
+    def landscape(self) -> np.ndarray:
+        """(N,) bool: which images are at least as wide as high; reads their headers if the annotations do not say."""
+        height, width = image_sizes(self._scenes.select(self._usable)).T
+        return width >= height
 
-class ShuffledDraws(Sampler[Draw]):
-    """Every scene once an epoch, in a new order, each mirrored with some probability.
 
-    Drawn here and not where images are decoded, so that the number of workers changes nothing.
+class EpochBatches(Sampler[list[Draw]]):
+    """The batches of each epoch: every scene at most once, in a new order, mirrored with some probability.
+
+    They follow from the seed and the epoch alone, and are drawn here and not where images are decoded, so that neither
+    the number of workers nor an interruption changes anything.
+
+    Attributes:
+        batch_size: images of one process at once.
+        drop_last: always; a smaller batch would have poorer statistics.
     """
 
-    def __init__(self, length: int, *, flip: float, seed: int) -> None:
-        self._length = length
-        self._flip = flip
-        self._generator = torch.Generator().manual_seed(seed)
+    batch_size: int
+    drop_last = True
+
+    def __init__(
+        self,
+        length: int,
+        *,
+        batch_size: int,
+        flip: float,
+        seed: int,
+        together: int = 1,
+        groups: np.ndarray | None = None,
+    ) -> None:
+        """Plan batches of `length` scenes.
+
+        Args:
+            length: N.
+            batch_size: images of one process at once.
+            flip: probability of mirroring.
+            seed: of order and mirroring.
+            together: batches that make a step: processes x accumulation. An epoch has a multiple of them.
+            groups: (N,), of each scene; scenes of different groups come into one batch only where too few remain.
+        """
+        self.batch_size = batch_size
+        self._length, self._flip, self._seed, self._groups = length, flip, seed, groups
+        self._count = length // batch_size // together * together
+        self._epoch, self._first = 0, 0
 
     def __len__(self) -> int:
-        return self._length
+        """Of a whole epoch, over all processes."""
+        return self._count
 
-    def __iter__(self) -> Iterator[Draw]:
-        order = torch.randperm(self._length, generator=self._generator)
-        mirrored = torch.rand(self._length, generator=self._generator) < self._flip
-        return zip(order.tolist(), mirrored.tolist(), strict=True)
+    def begin(self, epoch: int, first: int = 0) -> None:
+        """What the next iteration gives: an epoch (from 0), from its batch `first` on."""
+        self._epoch, self._first = epoch, first
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        draws = self._draws(self._epoch)
+        batches = _chunks(draws, self.batch_size) if self._groups is None else self._grouped(draws)
+        return islice(batches, self._first, self._count)
+
+    def _draws(self, epoch: int) -> list[Draw]:
+        generator = torch.Generator().manual_seed(self._seed)
+        # One stream of random numbers over all epochs: those before are drawn and dropped.
+        for _ in range(epoch + 1):
+            order = torch.randperm(self._length, generator=generator)
+            mirrored = torch.rand(self._length, generator=generator) < self._flip
+        return list(zip(order.tolist(), mirrored.tolist(), strict=True))
+
+    def _grouped(self, draws: list[Draw]) -> Iterator[list[Draw]]:
+        assert self._groups is not None
+        waiting: dict[Any, list[Draw]] = {}
+        for draw in draws:
+            group = waiting.setdefault(self._groups[draw[0]], [])
+            group.append(draw)
+            if len(group) == self.batch_size:
+                yield group.copy()
+                group.clear()
+        yield from _chunks([draw for group in waiting.values() for draw in group], self.batch_size)
 
 
-def training_loader(
-    scenes: Scenes, *, batch_size: int, flip: float, workers: int, seed: int
-) -> DataLoader[dict[str, Any]]:
-    """Shuffled batches; a last, smaller batch is left out, as its batch statistics would be poorer."""
-    data = TrainingScenes(scenes)
-    if not len(data):
-        raise InputError(f"{scenes.root}: no training scene has a person in it. Check Images.mat and pool.mat.")
+def _chunks(draws: Iterable[Draw], size: int) -> Iterator[list[Draw]]:
+    rest = iter(draws)
+    while len(chunk := list(islice(rest, size))) == size:
+        yield chunk
+
+
+def training_loader(data: TrainingScenes, batches: EpochBatches, *, workers: int, pin: bool) -> DataLoader[Any]:
+    """Batches, decoded by so many worker processes; `pin` where they go to a GPU."""
     return DataLoader(
         data,
-        batch_size=min(batch_size, len(data)),
-        sampler=ShuffledDraws(len(data), flip=flip, seed=seed),
-        drop_last=True,
+        batch_sampler=batches,
         num_workers=workers,
         collate_fn=collate,
         persistent_workers=workers > 0,
+        pin_memory=pin,
+        # Of its own, so that beginning to read draws nothing from the generator that training goes on with.
+        generator=torch.Generator(),
     )
 
 

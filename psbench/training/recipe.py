@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -15,6 +15,10 @@ from psbench_data.errors import InputError, near_names
 from psbench_data.validation import value_error
 
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+Precision = Literal["fp32", "bf16", "fp16"]
+BatchNorm = Literal["batch", "frozen", "synchronised"]
+"""Where batch norm takes its statistics from in training."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
@@ -63,6 +67,35 @@ class Schedule:
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class Execution:
+    """How a recipe is carried out on the machines at hand.
+
+    Attributes:
+        precision: of convolutions and matrix products in the network. Losses, tables, norms and box arithmetic stay in
+            float32. fp16 needs a GPU.
+        images_per_process: at once, whose batch norm statistics are common; none takes the recipe's batch_size.
+        accumulation: so many batches of every process are added up to one step. That is not the same as a larger
+            batch: batch norm sees each alone, and OIM's tables move after each.
+        scale_lr: multiply the learning rate by global batch / batch_size (the linear rule), where these differ.
+        channels_last: keep maps with their channels innermost, which is faster on GPUs; ignored on CPUs.
+        activation_checkpointing: recompute the backbone's maps in the backward pass instead of keeping them: less
+            memory, more time, the same results.
+        compile: the backbone and the heads over RoIs with torch.compile; images are padded to multiples of
+            `size_bucket`, so that there are few sizes to compile for.
+        size_bucket: pixels, a multiple of 32.
+    """
+
+    precision: Precision = "bf16"
+    images_per_process: Annotated[int, Field(ge=1)] | None = None
+    accumulation: Annotated[int, Field(ge=1)] = 1
+    scale_lr: bool = False
+    channels_last: bool = True
+    activation_checkpointing: bool = False
+    compile: bool = False
+    size_bucket: Annotated[int, Field(ge=32, multiple_of=32)] = 128
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class Published:
     """What the recipe's paper reports, in percent."""
 
@@ -81,9 +114,15 @@ class Recipe:
         model: a name of `psbench.zoo.available()`.
         dataset: a name of `psbench_data.available()`.
         model_options: the model's options that differ from its defaults, see the model's page.
-        optimizer, schedule: see there.
-        batch_size: images a step and process.
+        optimizer, schedule, execution: see there.
+        batch_size: images a step, of all processes together, that the other values were chosen for.
         flip: probability of mirroring an image.
+        group_by_aspect: put landscape and portrait images into separate batches, which wastes less on padding.
+        batch_norm: "batch" normalises by the statistics of each process's batch, "synchronised" by those of all
+            processes (GPUs only), "frozen" by the running statistics, which then stay as they are: for pretrained
+            networks and few images a process.
+        ema: the weights that are kept are a moving average with this decay over the steps; none keeps the last.
+        starts_from: the recipe whose trained weights this one starts from, to be given as `start_from`.
         workers: processes that decode images; 0 decodes in the training process.
         seed: of weights, order and mirroring.
         expected: the published result, if the recipe is a paper's.
@@ -95,8 +134,13 @@ class Recipe:
     model_options: dict[str, Any] = dataclasses.field(default_factory=dict)
     optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
     schedule: Schedule = dataclasses.field(default_factory=Schedule)
+    execution: Execution = dataclasses.field(default_factory=Execution)
     batch_size: Annotated[int, Field(ge=1)] = 5
     flip: Annotated[float, Field(ge=0, le=1)] = 0.5
+    group_by_aspect: bool = False
+    batch_norm: BatchNorm = "batch"
+    ema: Annotated[float, Field(ge=0, lt=1)] | None = None
+    starts_from: str | None = None
     workers: Annotated[int, Field(ge=0)] = 4
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     expected: Published | None = None
@@ -148,10 +192,13 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the values that a result can depend on."""
+        """SHA-256 of the values that a result can depend on, but for the rounding of its numbers."""
         values = self.to_dict()
         for irrelevant in ("name", "workers", "expected"):
             del values[irrelevant]
+        unused = () if self.execution.compile else ("size_bucket",)
+        for irrelevant in ("channels_last", "activation_checkpointing", *unused):
+            del values["execution"][irrelevant]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from psbench.training.recipe import Optimizer, Published, Recipe, Schedule
+from psbench.training.recipe import Execution, Optimizer, Published, Recipe, Schedule
 from psbench_data.errors import InputError, near_names
 
 _PRW: dict[str, Any] = {"pretrained": True, "oim_queue_size": 500}
@@ -51,10 +51,10 @@ _PAPERS = (
         name="nae_plus-cuhk_sysu",
         model="nae_plus",
         dataset="cuhk_sysu",
-        # The published result (92.1, 92.9) starts from a trained NAE, see `NAEPlus.from_nae`, and not from ImageNet.
-        model_options={"pretrained": True},
         optimizer=_NAE_OPTIMIZER,
         schedule=Schedule(epochs=11, milestones=(8,)),
+        starts_from="nae-cuhk_sysu",
+        expected=Published(protocol="gallery-100", map=92.1, top1=92.9, source="NAE, CVPR 2020"),
     ),
     Recipe(
         name="seqnet-cuhk_sysu",
@@ -147,6 +147,7 @@ _DEMOS = tuple(
         model_options=_SMALL,
         optimizer=Optimizer(lr=0.012),
         schedule=Schedule(epochs=9, milestones=(7,), warmup_epochs=0.5, warmup_start=0.01),
+        execution=Execution(precision="fp32"),
         batch_size=4,
         workers=0,
     )

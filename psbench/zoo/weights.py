@@ -97,16 +97,21 @@ def save_weights(model: ZooModel, path: str | Path, metadata: WeightsInfo, *, ke
         keep_tables: write also what only training needs: the identity tables, which are large and follow the people of
             the training data.
     """
-    from safetensors.torch import save_file
-
     left_out = () if keep_tables else model.training_only
-    # Cloned: heads may share memory, which the format refuses.
-    state = {
-        k: v.detach().cpu().clone().contiguous() for k, v in model.state_dict().items() if not k.startswith(left_out)
-    }
+    state = {k: v for k, v in model.state_dict().items() if not k.startswith(left_out)}
     header = {key: json.dumps(value) for key, value in metadata.model_dump().items()}
     with new_file(Path(path)) as partial:
-        save_file(state, partial, {"format": "pt"} | header)
+        write_tensors(state, partial, header)
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path, header: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file; tensors may be on any device, in any order in memory, and share it."""
+    from safetensors.torch import save
+
+    # The format takes each tensor whole, in memory of its own.
+    plain = {k: v.detach().to("cpu", memory_format=torch.contiguous_format, copy=True) for k, v in tensors.items()}
+    # Not by its own `save_file`, whose files only their owner can read.
+    path.write_bytes(save(plain, {"format": "pt", **(header or {})}))
 
 
 def read_info(path: str | Path) -> WeightsInfo:
@@ -172,6 +177,59 @@ def load_weights(path: str | Path, *, model: str | None = None, dataset: str | N
     return made.eval()
 
 
+def weights_path(given: str | Path) -> Path:
+    """The weights file that is meant by a path: itself, or the one in the folder of a run.
+
+    Raises:
+        InputError: there is none.
+    """
+    given = Path(given)
+    path = given / WEIGHTS_FILE if given.is_dir() else given
+    if not path.is_file():
+        raise InputError(
+            f"{path}: not there, so {given} is not a finished run. "
+            "Give a folder that `psbench train` (to its end) or `psbench import-weights` made, or a weights file."
+        )
+    return path
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def start_from_weights(model: ZooModel, path: Path) -> None:
+    """Start a model from a weights file of the same one, or of one that it builds on, as NAE+ does on NAE.
+
+    Tensors go by name; a linear layer's fit a 1x1 convolution's. Identity tables are taken where the file has them and
+    they are of the same data.
+
+    Raises:
+        InputError: the file cannot be read, or does not hold all that the model needs.
+    """
+    from safetensors.torch import load_file
+
+    info, own = read_info(path), model.state_dict()
+    given = {name: value for name, value in load_file(path).items() if name in own}
+    tables = [name for name in given if name.startswith(model.training_only)]
+    for name in tables:
+        if given[name].shape != own[name].shape:
+            del given[name]
+    wrong = [
+        name
+        for name, value in own.items()
+        if not name.startswith(model.training_only)
+        and (name not in given or given[name].squeeze().shape != value.squeeze().shape)
+    ]
+    if wrong:
+        raise InputError(
+            f"{path}: these weights of {info.model} do not hold what {type(model).__name__} starts from: "
+            f"{', '.join(wrong[:5])}{', ...' if len(wrong) > 5 else ''}. Give those of the same model and options."
+        )
+    model.load_state_dict({name: value.reshape(own[name].shape) for name, value in given.items()}, strict=False)
+
+
 def import_weights(
     name: str,
     source: str | Path,
@@ -204,15 +262,13 @@ def import_weights(
             f"{source}: its identity table has {rows} rows, as that of {of}, and not the {_TABLE_ROWS[dataset][0]} of "
             f"{dataset}. Name the dataset that it was trained on."
         )
-    with source.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     info = describe(
         model,
         name,
         num_identities=rows,
         dataset=dataset,
         method=f"{name} ({source.name})",
-        source_sha256=digest,
+        source_sha256=file_digest(source),
     )
     save_weights(model, path, info, keep_tables=keep_tables)
     return info

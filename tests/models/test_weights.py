@@ -29,6 +29,12 @@ def _save(name: str, path: Path, *, dataset: str = "cuhk_sysu", **options: bool)
     return model.eval()
 
 
+def test_weights_can_be_read_by_whoever_reads_other_files(tmp_path: Path) -> None:
+    _save("seqnet", tmp_path / "model.safetensors")
+    (tmp_path / "other.txt").touch()
+    assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1
+
+
 @pytest.mark.parametrize("name", zoo.available())
 def test_model_comes_back_without_being_told_anything(name: str, tmp_path: Path) -> None:
     model = _save(name, tmp_path / "model.safetensors")
@@ -113,11 +119,13 @@ def test_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.
     _save("seqnet", tmp_path / "model.safetensors")
     before = (tmp_path / "model.safetensors").read_bytes()
 
-    def fail(_: object, path: Path, __: object) -> None:
-        path.write_bytes(before[:100])
+    write = Path.write_bytes
+
+    def fail(path: Path, content: bytes) -> int:
+        write(path, content[:100])
         raise OSError("disk full")
 
-    monkeypatch.setattr("safetensors.torch.save_file", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="disk full"):
         _save("seqnet", tmp_path / "model.safetensors")
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [before]

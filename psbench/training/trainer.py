@@ -1,0 +1,303 @@
+"""A training in progress: the model and all that moves it, step after step."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather, gather_object, set_seed
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from psbench import zoo
+from psbench.processes import from_main, this_process, wait_for_others
+from psbench.training.batches import Batch, EpochBatches, TrainingScenes, training_loader
+from psbench.training.card import write_card
+from psbench.training.checkpoints import (
+    Position,
+    newest,
+    remove_checkpoints,
+    restore,
+    restore_random_state,
+    save_checkpoint,
+)
+from psbench.training.execution import arrange, training_mode
+from psbench.training.journal import Journal, peak_memory, reset_peak_memory
+from psbench.training.optimization import make_optimizer, make_scheduler
+from psbench.training.recipe import Recipe
+from psbench.training.run import BEST_FILE, PLAN_FILE, RUN_FILE, VALIDATION_FOLDER, Plan, Run, RunRecord
+from psbench.training.validation import Validator
+from psbench.zoo.images import to_float
+from psbench.zoo.weights import WEIGHTS_FILE, describe, save_weights, start_from_weights, weights_path
+from psbench_data import InputError, Scenes
+from psbench_data.atomic import new_file
+
+_NOTHING = Position(step=0, seconds=0.0, resumed=-1, log_bytes={})
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss or the gradient became NaN or infinite; the message names it and the scenes of the step."""
+
+
+class Trainer:
+    """A recipe under way, in one of the processes that train together."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        plan: Plan,
+        scenes: Scenes,
+        folder: Path,
+        accelerator: Accelerator,
+        validator: Validator | None = None,
+        start_from: str | Path | None = None,
+    ) -> None:
+        """Make the model and all that moves it, as they are before the first step; arguments as in `train`."""
+        self.recipe, self.plan, self.folder, self.validator = recipe, plan, folder, validator
+        self.accelerator, self.process = accelerator, this_process()
+        reset_peak_memory(accelerator.device)
+        set_seed(recipe.seed)
+        module = zoo.create(recipe.model, num_identities=plan.num_identities, **recipe.model_options)
+        if start_from is not None:
+            start_from_weights(module, weights_path(start_from))
+        # The processes draw alike until here, so that their weights are equal, and each for itself from here on.
+        if self.process.process_index:
+            set_seed(recipe.seed + self.process.process_index)
+        self.info = describe(
+            module,
+            recipe.model,
+            num_identities=plan.num_identities,
+            dataset=plan.dataset,
+            method=recipe.name,
+            fingerprint=plan.fingerprint,
+        )
+        self.average = None if recipe.ema is None else _average(module, recipe.ema).to(accelerator.device)
+        self.module = arrange(module, recipe, self.process)
+        training_mode(self.module, recipe.batch_norm)
+        self._micro_batches(scenes)
+        self.optimizer = make_optimizer(self.module, recipe.optimizer, plan.batches.lr)
+        loader = training_loader(self.data, self.order, workers=recipe.workers, pin=accelerator.device.type == "cuda")
+        self.model, self.stepper, self.loader = accelerator.prepare(self.module, self.optimizer, loader)
+
+    def _micro_batches(self, scenes: Scenes) -> None:
+        """Plan the batches of each epoch: `together` of them, of all processes, make a step."""
+        batches = self.plan.batches
+        self.data = TrainingScenes(scenes)
+        self.together = batches.processes * batches.accumulation
+        self.order = EpochBatches(
+            len(self.data),
+            batch_size=batches.images_per_process,
+            flip=self.recipe.flip,
+            seed=self.recipe.seed,
+            together=self.together,
+            groups=self.data.landscape() if self.recipe.group_by_aspect else None,
+        )
+        self.steps_per_epoch = len(self.order) // self.together
+        if not self.steps_per_epoch:
+            raise InputError(
+                f"a step takes {batches.images_per_step} images, and {scenes.root} has {len(self.data)} training "
+                "scenes with people. Set a smaller batch_size or execution.images_per_process."
+            )
+
+    @property
+    def result(self) -> zoo.ZooModel:
+        """What has been learnt so far."""
+        return self.module if self.average is None else self.average.module
+
+    def run(self, *, checkpoint_every: int, keep: int, progress: bool) -> Run:
+        """Train from where the folder stands to the end; arguments as in `train`."""
+        checkpoint, self.position = newest(self.folder) or (None, _NOTHING)
+        if from_main(self.position.step) != self.position.step:
+            raise InputError(
+                f"{self.folder}: process {self.process.process_index} sees other checkpoints here than the main one. "
+                "Give a folder on a file system that all machines share."
+            )
+        self.position = self.position.model_copy(update={"resumed": self.position.resumed + 1})
+        if checkpoint is not None:
+            self._restore(checkpoint)
+        epochs, first = self.recipe.schedule.epochs, self.position.step
+        self.scheduler = make_scheduler(self.optimizer, self.recipe.schedule, self.steps_per_epoch, first)
+        self.journal = Journal(
+            self.folder,
+            self.accelerator,
+            self.plan,
+            self.position,
+            epochs=epochs,
+            steps_per_epoch=self.steps_per_epoch,
+            progress=progress,
+        )
+        try:
+            for step in self._steps(first, epochs * self.steps_per_epoch):
+                epoch, within = divmod(step, self.steps_per_epoch)
+                if not within and self.validator is not None and self.validator.is_due(epoch, epochs):
+                    self._validate(epoch, step)
+                if not within or step % checkpoint_every == 0:
+                    self._save_checkpoint(step, keep)
+        finally:
+            self.journal.close()
+        return self._finish()
+
+    def _steps(self, first: int, end: int) -> Iterator[int]:
+        """Take the steps from `first` on; yields after each how many there were."""
+        step = first
+        while step < end:
+            epoch, within = divmod(step, self.steps_per_epoch)
+            self.order.begin(epoch, within * self.together)
+            self.journal.start_clock()
+            collected: list[Batch] = []
+            losses: list[dict[str, Tensor]] = []
+            for batch in self.loader:
+                if "faults" in batch:
+                    raise InputError(batch["faults"])
+                with self.accelerator.accumulate(self.model):
+                    losses.append(self._backward(batch))
+                    collected.append(batch)
+                    if self.accelerator.sync_gradients:
+                        self._move(step, losses, [name for batch in collected for name in batch["names"]])
+                        step += 1
+                if self.accelerator.sync_gradients:
+                    collected, losses = [], []
+                    yield step
+                    self.journal.start_clock()
+
+    def _backward(self, batch: Batch) -> dict[str, Tensor]:
+        """The losses of a batch, and their gradients."""
+        losses = self.model([to_float(image) for image in batch["images"]], batch["targets"])
+        self.accelerator.backward(torch.stack(list(losses.values())).sum())
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _move(self, step: int, losses: list[dict[str, Tensor]], names: list[str]) -> None:
+        """One step along the gradients of the batches that were collected, if all is finite."""
+        settings, parameters = self.recipe.optimizer, self.module.parameters()
+        # An infinite bound only measures.
+        norm = self.accelerator.clip_grad_norm_(parameters, settings.clip_norm or math.inf)
+        if settings.clip_value is not None:
+            self.accelerator.clip_grad_value_(self.module.parameters(), settings.clip_value)
+        mean = [torch.stack([of_batch[name] for of_batch in losses]).mean() for name in losses[0]]
+        every = gather(torch.stack([*mean, torch.as_tensor(norm).to(mean[0])])[None])
+        # The only wait for the device in a step, and before anything is moved.
+        rows = every.tolist()
+        self._require_finite(step, [dict(zip([*losses[0], "gradient"], row, strict=True)) for row in rows], names)
+        self.stepper.step()
+        self.stepper.zero_grad()
+        lr = float(self.scheduler.get_last_lr()[0])
+        self.scheduler.step()
+        if self.average is not None:
+            self.average.update_parameters(self.module)
+        *means, gradient_norm = (sum(column) / len(column) for column in zip(*rows, strict=True))
+        self.journal.step(step, lr, gradient_norm, dict(zip(losses[0], means, strict=True)))
+
+    def _require_finite(self, step: int, rows: list[dict[str, float]], names: list[str]) -> None:
+        """Stop in all processes if a loss, or else the gradient, is not finite in one; `rows` has one of each."""
+        broken = _not_finite([{k: v for k, v in row.items() if k != "gradient"} for row in rows])
+        # fp16's gradients overflow now and then; such a step is skipped and their scale lowered.
+        if not any(broken) and self.accelerator.scaler is None:
+            broken = _not_finite(rows)
+        if not any(broken):
+            return
+        scenes = gather_object([names])
+        where = "; ".join(
+            f"{', '.join(values)} on the scenes {', '.join(of_process)}"
+            for values, of_process in zip(broken, scenes, strict=True)
+            if values
+        )
+        at = self.position.step
+        last = f"The last checkpoint is of step {at}." if at else "There is no checkpoint yet."
+        raise NonFiniteLossError(
+            f"step {step}: {where}. Look at these scenes' boxes; if they are right, lower optimizer.lr or lengthen "
+            f"schedule.warmup_epochs. {last}"
+        )
+
+    def _validate(self, epoch: int, step: int) -> None:
+        assert self.validator is not None
+        result = self.validator.measure(
+            self.result, self.folder / VALIDATION_FOLDER, epoch, step, workers=self.recipe.workers
+        )
+        training_mode(self.module, self.recipe.batch_norm)
+        self.journal.validation(result)
+        best = self.position.best
+        if best is None or best.protocol != result.protocol or result.map > best.map:
+            best = result
+            # With one validation there is nothing to choose.
+            if self.validator.every is not None and self.process.is_main_process:
+                save_weights(self.result, self.folder / BEST_FILE, self.info)
+        self.position = self.position.model_copy(update={"last": result, "best": best})
+
+    def _save_checkpoint(self, step: int, keep: int) -> None:
+        scaler = self.accelerator.scaler
+        self.position = self.position.model_copy(
+            update={
+                "step": step,
+                "seconds": self.journal.seconds,
+                "log_bytes": self.journal.log_bytes(),
+                "scaler": scaler and scaler.state_dict(),
+            }
+        )
+        save_checkpoint(
+            self.folder,
+            self.position,
+            module=self.module,
+            info=self.info,
+            optimizer=self.optimizer,
+            average=self.average,
+            state=self.process,
+            keep=keep,
+        )
+
+    def _restore(self, checkpoint: Path) -> None:
+        restore(checkpoint, module=self.module, optimizer=self.optimizer, average=self.average)
+        restore_random_state(checkpoint, self.process)
+        if self.position.scaler is not None:
+            self.accelerator.scaler.load_state_dict(self.position.scaler)
+
+    def _finish(self) -> Run:
+        """Make the folder that of a finished run."""
+        device = self.accelerator.device
+        memory = int(gather(torch.tensor([peak_memory(device)], device=device)).max())
+        record = RunRecord(
+            **self.plan.model_dump(),
+            steps=self.position.step,
+            seconds=round(self.journal.seconds, 1),
+            resumed=self.position.resumed,
+            peak_memory=memory,
+            hardware=_hardware(device, self.process.num_processes),
+            versions=_versions(),
+            finished=datetime.now(UTC).date(),
+            validation=self.position.last,
+        )
+        if self.process.is_main_process:
+            save_weights(self.result, self.folder / WEIGHTS_FILE, self.info)
+            write_card(Run(self.folder, record))
+            with new_file(self.folder / RUN_FILE) as partial:
+                partial.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            remove_checkpoints(self.folder)
+            (self.folder / PLAN_FILE).unlink()
+        wait_for_others()
+        return Run(self.folder, record)
+
+
+def _not_finite(rows: list[dict[str, float]]) -> list[list[str]]:
+    return [[f"{name} = {value}" for name, value in row.items() if not math.isfinite(value)] for row in rows]
+
+
+def _average(module: zoo.ZooModel, decay: float) -> Any:
+    """A copy that follows the weights; buffers it takes over as they are."""
+    return AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(decay)).requires_grad_(False)
+
+
+def _hardware(device: torch.device, processes: int) -> str:
+    if device.type != "cuda":
+        return f"CPU {platform.machine()}" + (f", {processes} processes" if processes > 1 else "")
+    return f"{processes} x {torch.cuda.get_device_name(device)}"
+
+
+def _versions() -> dict[str, str]:
+    packages = ("psbench", "torch", "torchvision", "timm", "accelerate", "numpy")
+    return {"python": platform.python_version(), **{package: version(package) for package in packages}}
