@@ -79,8 +79,11 @@ def train(
         if this_process().is_main_process:
             typer.echo(f"stopped: {error}", err=True)
         raise typer.Exit(1) from None
-    if this_process().is_main_process:
+    process = this_process()
+    if process.is_main_process:
         typer.echo(f"{output}: {run.record.steps} steps in {run.record.seconds:.0f} s on {run.record.hardware}")
+    # GPUs' connections that are left to the interpreter's end are warned of.
+    process.destroy_process_group()
 
 
 def parsed_changes(assignments: list[str]) -> dict[str, object]:

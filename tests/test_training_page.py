@@ -72,15 +72,15 @@ def _surroundings(folder: Path, srun: str) -> dict[str, str]:
     """As SLURM would set them, with programs that note how they are called."""
     _program(folder / "scontrol", f'echo "$@" >> {folder}/scontrol.txt\n[ "$1" = show ] && printf "n1\\nn2\\n" || true')
     _program(folder / "srun", srun)
-    slurm = {"SLURM_JOB_ID": "77", "SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "n[1-2]"}
+    slurm = {"SLURM_JOB_ID": "77", "SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "n[1-2]", "SLURM_CPUS_PER_TASK": "40"}
     return os.environ | slurm | {"PATH": f"{folder}:{os.environ['PATH']}"}
 
 
 def test_script_starts_what_it_says(tmp_path: Path) -> None:
     env = _surroundings(tmp_path, f'printf "%s\\n" "$@" > {tmp_path}/srun.txt; exit 3')
     assert subprocess.run(["bash", "-c", SCRIPT], env=env, check=False, timeout=20).returncode == 3
-    _, launcher, *words = (tmp_path / "srun.txt").read_text().splitlines()
-    assert launcher == "torchrun"
+    _, cpus, launcher, *words = (tmp_path / "srun.txt").read_text().splitlines()
+    assert (cpus, launcher) == ("--cpus-per-task=40", "torchrun")
     options = get_args_parser().parse_args(words)
     assert (options.nnodes, options.nproc_per_node, options.rdzv_endpoint) == ("2", "8", "n1:29500")
     values = _require_trains(_launched(words))

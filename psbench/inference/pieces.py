@@ -25,7 +25,7 @@ from torch import Tensor
 from psbench.inference.work import Piece, Record, Work
 from psbench.predictions import Predictions
 from psbench.predictions_folder import Manifest, context_to_table, queries_to_table, scenes_to_table
-from psbench.shards import MANIFEST, WORK, Shard, query_columns, shard_of, write_manifest, write_shard, write_tables
+from psbench.shards import WORK, Shard, query_columns, shard_of, write_manifest, write_shard, write_tables
 from psbench.zoo import Detections
 from psbench_data import InputError, PersonSearchDataset
 from psbench_data.atomic import new_folder
@@ -56,7 +56,7 @@ def begin(work: Work, record: Record, folder: Path) -> list[Piece]:
     Raises:
         InputError: there is something else at `folder`.
     """
-    if (folder / WORK).is_file() and not (folder / MANIFEST).exists():
+    if (folder / WORK).is_file():
         _require_same(record, folder)
     else:
         with new_folder(folder) as partial:

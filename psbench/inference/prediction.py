@@ -19,6 +19,7 @@ from psbench.inference.pieces import Found, begin, finish, write_piece
 from psbench.inference.work import Piece, Work
 from psbench.predictions import Predictions
 from psbench.processes import from_main, main_process_first, this_process, wait_for_others
+from psbench.shards import WORK
 from psbench.zoo import Detections
 from psbench.zoo.images import to_float
 from psbench.zoo.interface import inference
@@ -125,6 +126,8 @@ def predict_into(
         if state.is_main_process:
             work.scenes.require_images()
             todo = begin(work, work.record(model), folder)
+        elif not (folder / WORK).is_file():
+            raise InputError(f"{folder}: this machine does not see the folder. Give one that all machines share.")
     todo = from_main(todo)
     model = model.to(state.device)
     shown = progress and state.is_main_process

@@ -59,9 +59,22 @@ def batch_warnings(recipe: Recipe, batches: Batches) -> list[str]:
     return warnings
 
 
-def warn_of_batches(recipe: Recipe, batches: Batches) -> None:
-    """Say `batch_warnings`, through the logger `psbench`."""
-    for warning in batch_warnings(recipe, batches):
+def schedule_warnings(recipe: Recipe) -> list[str]:
+    """What of a schedule will not come about, as where only the number of epochs was changed."""
+    schedule, warnings = recipe.schedule, []
+    if late := [milestone for milestone in schedule.milestones if milestone >= schedule.epochs]:
+        warnings.append(
+            f"the learning rate does not fall at schedule.milestones={late}: there are {schedule.epochs} epochs. "
+            "Set them with schedule.epochs."
+        )
+    if schedule.warmup_epochs > schedule.epochs:
+        warnings.append(f"the warm-up of {schedule.warmup_epochs:g} epochs is longer than the training.")
+    return warnings
+
+
+def say_warnings(recipe: Recipe, batches: Batches) -> None:
+    """Say what is to be warned of through the logger `psbench`."""
+    for warning in [*batch_warnings(recipe, batches), *schedule_warnings(recipe)]:
         _log.warning("%s", warning)
 
 

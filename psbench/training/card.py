@@ -78,25 +78,26 @@ def _results(run: Run, validations: Sequence[Validation]) -> list[str]:
             numbers = f"mAP {published.map} %, top-1 {published.top1} % under {published.protocol}"
             lines += ["", f"Published for this recipe: {numbers} ({published.source})."]
         return lines
-    last = validations[-1]
-    chosen = len(validations) > 1 and (run.folder / BEST_FILE).is_file()
-    best = max(validations, key=lambda v: v.map) if chosen else None
+    last, best = run.record.validation, run.record.best if (run.folder / BEST_FILE).is_file() else None
     mark = " (synthetic data)" if run.record.synthetic else ""
-    rows = [[f"measured{mark}: `{WEIGHTS_FILE}`, after epoch {last.epoch}", *_measured(last)]]
-    if published and published.protocol == last.protocol:
+    rows = [[f"measured{mark}: `{WEIGHTS_FILE}`, after epoch {last.epoch}", *_measured(last)]] if last else []
+    if last and published and published.protocol == last.protocol:
         rows.append([f"published: {published.source}", published.protocol, f"{published.map}", f"{published.top1}"])
         gains = [100 * last.map - published.map, 100 * last.top1 - published.top1]
         rows.append(["measured - published", "", *(f"{gain:+.2f}" for gain in gains)])
     if best:
         rows.append([f"chosen on the test split{mark}: `{BEST_FILE}`, after epoch {best.epoch}", *_measured(best)])
-    lines += ["On the test split, in percent.", "", *_table(["", *_METRICS], rows)]
+    if rows:
+        lines += ["On the test split, in percent.", "", *_table(["", *_METRICS], rows)]
     if best:
         lines += [
             "",
             f"**Do not report `{BEST_FILE}`.** Its epoch was chosen by mAP on the test split, on which it is then "
             "measured, so its numbers are too high. Those to report are the last epoch's.",
         ]
-    if published and published.protocol != last.protocol:
+    if not last:
+        lines += ["", f"`{WEIGHTS_FILE}` itself, the weights of the last epoch, was not measured."]
+    if last and published and published.protocol != last.protocol:
         lines += ["", f"The published result is under {published.protocol}, and these are not comparable with it."]
     if published and deviations(run, run.recipe):
         lines += ["", "The recipe was not carried out to the letter: see *As it was carried out*."]

@@ -12,6 +12,7 @@ A checkpoint appears whole or not at all, and nothing in it is code.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -23,15 +24,13 @@ from accelerate.utils import gather
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
-from psbench.training.run import Validation
+from psbench.training.run import CHECKPOINTS, Validation
 from psbench.zoo import ZooModel
 from psbench.zoo.weights import WEIGHTS_FILE, WeightsInfo, save_weights, write_tensors
 from psbench_data import InputError
-from psbench_data.atomic import new_folder
+from psbench_data.atomic import new_file, new_folder
 from psbench_data.validation import file_error
 
-CHECKPOINTS = "checkpoints"
-"""The folder's name in a run's."""
 _POSITION, _RANDOM = "position.json", "random.safetensors"
 _NAME = re.compile(r"step-\d{8,}")
 
@@ -44,7 +43,8 @@ class Position(BaseModel):
         seconds: of training until then.
         resumed: how often the training had gone on from a checkpoint.
         log_bytes: of each log file, by name; what follows was logged later.
-        best: the last validation that was the best so far.
+        peak_memory: bytes, of this process or its GPU.
+        best: the validation that best.safetensors was written after.
         last: the last validation.
         scaler: of fp16's gradients, as torch's GradScaler tells it.
     """
@@ -55,6 +55,7 @@ class Position(BaseModel):
     seconds: float
     resumed: int
     log_bytes: dict[str, int]
+    peak_memory: int = 0
     best: Validation | None = None
     last: Validation | None = None
     scaler: dict[str, float | int] | None = None
@@ -76,9 +77,6 @@ def save_checkpoint(
     if not state.is_main_process:
         return
     folder = run / CHECKPOINTS / f"step-{position.step:08d}"
-    if folder.exists():
-        # Of a training that was set back behind it.
-        shutil.rmtree(folder)
     with new_folder(folder) as partial:
         save_weights(module, partial / WEIGHTS_FILE, info, keep_tables=True)
         for name, tensors in _tensors(module, optimizer, average).items():
@@ -86,8 +84,18 @@ def save_checkpoint(
                 write_tensors(tensors, partial / f"{name}.safetensors")
         write_tensors(random, partial / _RANDOM)
         (partial / _POSITION).write_text(position.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        for path in partial.iterdir():
+            _to_disk(path)
     for old in _checkpoints(run)[:-keep]:
         shutil.rmtree(old)
+
+
+def save_position(run: Path, position: Position) -> None:
+    """Write anew what the newest checkpoint of a run holds besides tensors, if there is one."""
+    if there := _checkpoints(run):
+        with new_file(there[-1] / _POSITION) as partial:
+            partial.write_text(position.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            _to_disk(partial)
 
 
 def newest(run: Path) -> tuple[Path, Position] | None:
@@ -143,11 +151,6 @@ def restore_random_state(folder: Path, state: PartialState) -> None:
         torch.cuda.set_rng_state(stored["cuda"][state.process_index].clone(), state.device)
 
 
-def remove_checkpoints(run: Path) -> None:
-    """When they are no longer needed."""
-    shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
-
-
 def _checkpoints(run: Path) -> list[Path]:
     """The oldest first."""
     return sorted(path for path in (run / CHECKPOINTS).glob("step-*") if _NAME.fullmatch(path.name))
@@ -181,6 +184,12 @@ def _load(path: Path) -> dict[str, Any]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be read ({error}). {_remedy(path.parent)}") from None
+
+
+def _to_disk(path: Path) -> None:
+    """Without this, what is named after a power cut may be empty."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _remedy(folder: Path) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -66,6 +68,8 @@ class Journal:
             unit="image",
             # What does not fit the line is cut off, the single losses first.
             dynamic_ncols=True,
+            # In a file, each update is another line.
+            mininterval=0.1 if sys.stderr.isatty() else 30,
             disable=not (progress and main),
         )
         self._last = time.perf_counter()
@@ -117,6 +121,7 @@ class Journal:
         """How long each log is, written to the disk."""
         if self._metrics is not None:
             self._metrics.flush()
+            os.fsync(self._metrics.fileno())
         return {name: path.stat().st_size for name in _LOGS if (path := self._folder / name).is_file()}
 
     def close(self) -> None:
@@ -139,7 +144,7 @@ def require_trackers(names: Sequence[str]) -> None:
         InputError: naming every one that accelerate does not know or that is not installed.
     """
     known = list(LOGGER_TYPE_TO_CLASS)
-    absent = set(LoggerType) - set(get_available_trackers())
+    absent = {str(tracker) for tracker in LoggerType} - {str(tracker) for tracker in get_available_trackers()}
     faults = [f"there is no tracker {name!r}. {near_names(name, known)}" for name in names if name not in known]
     faults += [
         f"the tracker {name} is not installed. `pip install {name}`, or leave it: {METRICS_FILE} has all values."
@@ -161,7 +166,6 @@ def peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     import resource
-    import sys
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Linux counts in KiB.
@@ -169,9 +173,11 @@ def peak_memory(device: torch.device) -> int:
 
 
 def _cut(path: Path, size: int) -> None:
+    """Keep so many bytes of a log, or the whole lines of a shorter one."""
     if path.is_file():
         with path.open("r+b") as file:
-            file.truncate(size)
+            kept = file.read(size)
+            file.truncate(kept.rfind(b"\n") + 1)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

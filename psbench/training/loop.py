@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from psbench.processes import main_process_first, this_process
-from psbench.training.accelerator import batches_of, make_accelerator, warn_of_batches
+from psbench.processes import main_process_first, this_process, wait_for_others
+from psbench.training.accelerator import batches_of, make_accelerator, say_warnings
+from psbench.training.checkpoints import newest
 from psbench.training.journal import require_trackers
 from psbench.training.recipe import Recipe
-from psbench.training.run import Plan, Run, open_run
+from psbench.training.run import PLAN_FILE, Plan, Run, at_work, find_plan, find_run
 from psbench.training.trainer import NonFiniteLossError, Trainer
 from psbench.training.validation import Validator
 from psbench.zoo.weights import file_digest, weights_path
@@ -61,15 +62,17 @@ def train(
         NonFiniteLossError: a loss broke; the last checkpoint is intact.
     """
     state, output = this_process(), Path(output)
-    # What is wrong is found, and said, by the main process; the launcher ends those that wait for it.
+    # What is wrong is found, and said, by the main process, before anything is written; the launcher ends those that
+    # wait for it.
     with main_process_first():
         if checkpoint_every < 1 or keep_checkpoints < 1:
             raise InputError("checkpoint_every and keep_checkpoints: expected whole numbers from 1.")
         require_trackers(trackers)
-        _require_fit(recipe, dataset, start_from)
+        _require_fit(recipe, dataset)
         validator = Validator.of(dataset, validate_on, validate_every)
         scenes = dataset.split("train")
         scenes.require_images()
+        begun = newest(output) is not None
         plan = Plan(
             recipe=recipe.to_dict(),
             recipe_digest=recipe.digest,
@@ -78,27 +81,43 @@ def train(
             synthetic=dataset.synthetic,
             num_identities=scenes.num_identities,
             batches=batches_of(recipe, state.num_processes),
-            started_from=None if start_from is None else file_digest(weights_path(start_from)),
+            started_from=_started_from(recipe, output, start_from, begun),
         )
+        finished = find_run(output, plan, resume=resume)
         accelerator = make_accelerator(recipe, state, output, trackers)
-        # The others find what the main process has made.
-        finished = open_run(output, plan, resume=resume or not state.is_main_process)
+        if finished is None:
+            # The weights are the checkpoint's, if there is one.
+            trainer = Trainer(recipe, plan, scenes, output, accelerator, validator, None if begun else start_from)
     if finished is not None:
         return finished
-    if state.is_main_process:
-        warn_of_batches(recipe, plan.batches)
-    trainer = Trainer(recipe, plan, scenes, output, accelerator, validator, start_from)
-    return trainer.run(checkpoint_every=checkpoint_every, keep=keep_checkpoints, progress=progress)
+    if not state.is_main_process:
+        wait_for_others()
+        if not (output / PLAN_FILE).is_file():
+            raise InputError(f"{output}: this machine does not see the run folder. Give one that all machines share.")
+        return trainer.run(checkpoint_every=checkpoint_every, keep=keep_checkpoints, progress=progress)
+    with at_work(output, plan):
+        wait_for_others()
+        say_warnings(recipe, plan.batches)
+        return trainer.run(checkpoint_every=checkpoint_every, keep=keep_checkpoints, progress=progress)
 
 
-def _require_fit(recipe: Recipe, dataset: PersonSearchDataset, start_from: str | Path | None) -> None:
+def _require_fit(recipe: Recipe, dataset: PersonSearchDataset) -> None:
     if recipe.dataset != dataset.name:
         raise InputError(
             f"recipe {recipe.name} is for {recipe.dataset}, not for {dataset.name}. "
             f"Take a recipe for it, or set dataset={dataset.name} and what depends on it."
         )
+    if "num_identities" in recipe.model_options:
+        raise InputError("model_options.num_identities follows from the data. Leave it out.")
+
+
+def _started_from(recipe: Recipe, output: Path, start_from: str | Path | None, begun: bool) -> str | None:
+    """The digest of the weights that a training starts, or once started, from."""
+    if begun and (there := find_plan(output)) and (start_from is None or not Path(start_from).exists()):
+        return there.started_from
     if recipe.starts_from is not None and start_from is None:
         raise InputError(
             f"recipe {recipe.name} starts from the weights of {recipe.starts_from}. Give its run with --start-from "
             "(start_from=), or start afresh with starts_from=null and model_options.pretrained=true."
         )
+    return None if start_from is None else file_digest(weights_path(start_from))

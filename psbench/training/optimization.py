@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.optim.lr_scheduler import LambdaLR
 
 from psbench.training.recipe import Optimizer, Schedule
 
@@ -19,13 +18,10 @@ def make_optimizer(module: torch.nn.Module, settings: Optimizer, lr: float) -> t
     return torch.optim.SGD(groups, lr=lr, momentum=settings.momentum, nesterov=settings.nesterov)
 
 
-def make_scheduler(
-    optimizer: torch.optim.Optimizer, schedule: Schedule, steps_per_epoch: int, first_step: int
-) -> LambdaLR:
-    """The schedule, standing at a step: the rates follow from the step alone."""
+def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set each group's rate to so much of the one that it was made with."""
     for group in optimizer.param_groups:
-        group.setdefault("initial_lr", group["lr"])
-    return LambdaLR(optimizer, learning_rate_factor(schedule, steps_per_epoch), last_epoch=first_step - 1)
+        group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
 
 
 def learning_rate_factor(schedule: Schedule, steps_per_epoch: int) -> Callable[[int], float]:

@@ -171,7 +171,7 @@ class Recipe:
         changed = Recipe.from_dict(values, source=f"recipe {self.name}")
         if changed.digest == self.digest:
             return changed
-        name = changed.name if changed.name != self.name else f"{self.name}-changed"
+        name = changed.name if changed.name != self.name else self.name.removesuffix("-changed") + "-changed"
         return dataclasses.replace(changed, name=name, expected=None)
 
     def to_dict(self) -> dict[str, Any]:

@@ -16,10 +16,13 @@ validation/         predictions that are being made for a validation
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -37,12 +40,13 @@ METRICS_FILE = "metrics.jsonl"
 VALIDATION_FILE = "validation.jsonl"
 BEST_FILE = "best.safetensors"
 VALIDATION_FOLDER = "validation"
+CHECKPOINTS = "checkpoints"
 
 
 class Validation(BaseModel):
     """A line of validation.jsonl: results on the test split, fractions in [0, 1], after an epoch (from 1)."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
     epoch: int
     step: int
@@ -109,8 +113,11 @@ class RunRecord(Plan):
         hardware: in words.
         versions: of Python and the packages that results depend on.
         finished: the date, UTC.
-        validation: the last one, if there was any.
+        validation: of the weights that it ended with, if there was one.
+        best: after which best.safetensors was written, if it was.
     """
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
     steps: int
     seconds: float
@@ -120,6 +127,7 @@ class RunRecord(Plan):
     versions: dict[str, str]
     finished: date
     validation: Validation | None
+    best: Validation | None = None
 
 
 @dataclass(frozen=True)
@@ -167,45 +175,83 @@ class Run:
         return load_weights(self.folder / WEIGHTS_FILE, model=self.recipe.model, dataset=self.record.dataset)
 
 
-def open_run(folder: Path, plan: Plan, *, resume: bool) -> Run | None:
-    """Make a run's folder, or find what is there of the same training.
-
-    Args:
-        folder: where.
-        plan: what is to be trained.
-        resume: whether to go on where there is something.
-
-    Returns:
-        The run if it is finished already.
+def find_plan(folder: Path) -> Plan | None:
+    """What an unfinished training in a folder trains; None if there is none.
 
     Raises:
-        InputError: there is something else, or something and `resume` is not set, or the folder cannot be made.
+        InputError: training.json is damaged.
     """
     path = folder / PLAN_FILE
-    finished = (folder / RUN_FILE).is_file()
-    if not resume and (finished or path.is_file()):
+    if not path.is_file():
+        return None
+    try:
+        return Plan.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise file_error(path, error, "Train anew in another folder.") from None
+
+
+def find_run(folder: Path, plan: Plan, *, resume: bool) -> Run | None:
+    """The finished run of a plan, if a folder holds it; None if it can be begun or gone on with there.
+
+    Raises:
+        InputError: there is something else, or something and `resume` is not set.
+    """
+    finished, there = (folder / RUN_FILE).is_file(), find_plan(folder)
+    if not resume and (finished or there):
         what = "a finished run" if finished else "an unfinished training: go on with --resume (resume=True)"
         raise InputError(f"{folder}: holds {what}. Give another folder, or remove this one.")
     if finished:
         run = Run.load(folder)
         _require_same(folder / RUN_FILE, run.record, plan)
+        clear(folder)
         return run
-    if path.is_file():
-        try:
-            found = Plan.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise file_error(path, error, "Train anew in another folder.") from None
-        _require_same(path, found, plan)
-        return None
+    if there:
+        _require_same(folder / PLAN_FILE, there, plan)
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: there is something else here. Give another folder, or remove this one.")
+    return None
+
+
+@contextmanager
+def at_work(folder: Path, plan: Plan) -> Iterator[None]:
+    """Make a run's folder, if it is not there, and keep other trainings out of it.
+
+    Raises:
+        InputError: it cannot be made, or another training is at work in it.
+    """
+    path = folder / PLAN_FILE
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError(f"{folder}: there is something else here. Give another folder, or remove this one.")
         folder.mkdir(parents=True, exist_ok=True)
-        with new_file(path) as partial:
-            partial.write_text(plan.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        if not path.is_file():
+            with new_file(path) as partial:
+                partial.write_text(plan.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        file = path.open("rb")
     except OSError as error:
         raise InputError(f"{folder}: cannot be made ({error}). Give one in a writable place.") from error
-    return None
+    with file:
+        _lock(file, folder)
+        yield
+
+
+def clear(folder: Path) -> None:
+    """Remove what a finished run no longer needs."""
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    (folder / PLAN_FILE).unlink(missing_ok=True)
+    # What a process left that was killed while it wrote.
+    for path in folder.glob(".*.*"):
+        path.unlink()
+
+
+def _lock(file: BinaryIO, folder: Path) -> None:
+    """The lock goes with the file, also where the process is killed. Some file systems have none."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(f"{folder}: another training is at work here. Wait for it, or give another folder.") from None
+    except (ImportError, OSError):
+        pass
 
 
 def _require_same(path: Path, found: Plan, plan: Plan) -> None:

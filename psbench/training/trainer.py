@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import platform
 from collections.abc import Iterator
@@ -23,22 +24,23 @@ from psbench.training.card import write_card
 from psbench.training.checkpoints import (
     Position,
     newest,
-    remove_checkpoints,
     restore,
     restore_random_state,
     save_checkpoint,
+    save_position,
 )
 from psbench.training.execution import arrange, training_mode
 from psbench.training.journal import Journal, peak_memory, reset_peak_memory
-from psbench.training.optimization import make_optimizer, make_scheduler
+from psbench.training.optimization import learning_rate_factor, make_optimizer, set_learning_rate
 from psbench.training.recipe import Recipe
-from psbench.training.run import BEST_FILE, PLAN_FILE, RUN_FILE, VALIDATION_FOLDER, Plan, Run, RunRecord
+from psbench.training.run import BEST_FILE, RUN_FILE, VALIDATION_FOLDER, Plan, Run, RunRecord, clear
 from psbench.training.validation import Validator
 from psbench.zoo.images import to_float
 from psbench.zoo.weights import WEIGHTS_FILE, describe, save_weights, start_from_weights, weights_path
 from psbench_data import InputError, Scenes
 from psbench_data.atomic import new_file
 
+_log = logging.getLogger("psbench")
 _NOTHING = Position(step=0, seconds=0.0, resumed=-1, log_bytes={})
 
 
@@ -59,14 +61,17 @@ class Trainer:
         validator: Validator | None = None,
         start_from: str | Path | None = None,
     ) -> None:
-        """Make the model and all that moves it, as they are before the first step; arguments as in `train`."""
+        """Make the model and what moves it, as they are before the first step; arguments as in `train`.
+
+        Nothing is written, and no other process waited for.
+        """
         self.recipe, self.plan, self.folder, self.validator = recipe, plan, folder, validator
         self.accelerator, self.process = accelerator, this_process()
         reset_peak_memory(accelerator.device)
         set_seed(recipe.seed)
         module = zoo.create(recipe.model, num_identities=plan.num_identities, **recipe.model_options)
         if start_from is not None:
-            start_from_weights(module, weights_path(start_from))
+            start_from_weights(module, weights_path(start_from), dataset=plan.dataset, fingerprint=plan.fingerprint)
         # The processes draw alike until here, so that their weights are equal, and each for itself from here on.
         if self.process.process_index:
             set_seed(recipe.seed + self.process.process_index)
@@ -83,8 +88,7 @@ class Trainer:
         training_mode(self.module, recipe.batch_norm)
         self._micro_batches(scenes)
         self.optimizer = make_optimizer(self.module, recipe.optimizer, plan.batches.lr)
-        loader = training_loader(self.data, self.order, workers=recipe.workers, pin=accelerator.device.type == "cuda")
-        self.model, self.stepper, self.loader = accelerator.prepare(self.module, self.optimizer, loader)
+        self.factor = learning_rate_factor(recipe.schedule, self.steps_per_epoch)
 
     def _micro_batches(self, scenes: Scenes) -> None:
         """Plan the batches of each epoch: `together` of them, of all processes, make a step."""
@@ -113,6 +117,10 @@ class Trainer:
 
     def run(self, *, checkpoint_every: int, keep: int, progress: bool) -> Run:
         """Train from where the folder stands to the end; arguments as in `train`."""
+        device = self.accelerator.device
+        loader = training_loader(self.data, self.order, workers=self.recipe.workers, pin=device.type == "cuda")
+        prepared = self.accelerator.prepare(self.module, self.optimizer, loader)
+        self.model, self.stepper, self.loader = prepared
         checkpoint, self.position = newest(self.folder) or (None, _NOTHING)
         if from_main(self.position.step) != self.position.step:
             raise InputError(
@@ -123,7 +131,6 @@ class Trainer:
         if checkpoint is not None:
             self._restore(checkpoint)
         epochs, first = self.recipe.schedule.epochs, self.position.step
-        self.scheduler = make_scheduler(self.optimizer, self.recipe.schedule, self.steps_per_epoch, first)
         self.journal = Journal(
             self.folder,
             self.accelerator,
@@ -134,12 +141,11 @@ class Trainer:
             progress=progress,
         )
         try:
+            self._validate_if_due(first)
             for step in self._steps(first, epochs * self.steps_per_epoch):
-                epoch, within = divmod(step, self.steps_per_epoch)
-                if not within and self.validator is not None and self.validator.is_due(epoch, epochs):
-                    self._validate(epoch, step)
-                if not within or step % checkpoint_every == 0:
+                if step % self.steps_per_epoch == 0 or step % checkpoint_every == 0:
                     self._save_checkpoint(step, keep)
+                self._validate_if_due(step)
         finally:
             self.journal.close()
         return self._finish()
@@ -151,19 +157,19 @@ class Trainer:
             epoch, within = divmod(step, self.steps_per_epoch)
             self.order.begin(epoch, within * self.together)
             self.journal.start_clock()
-            collected: list[Batch] = []
+            names: list[str] = []
             losses: list[dict[str, Tensor]] = []
             for batch in self.loader:
                 if "faults" in batch:
                     raise InputError(batch["faults"])
                 with self.accelerator.accumulate(self.model):
                     losses.append(self._backward(batch))
-                    collected.append(batch)
+                    names += batch["names"]
                     if self.accelerator.sync_gradients:
-                        self._move(step, losses, [name for batch in collected for name in batch["names"]])
+                        self._move(step, losses, names)
                         step += 1
                 if self.accelerator.sync_gradients:
-                    collected, losses = [], []
+                    names, losses = [], []
                     yield step
                     self.journal.start_clock()
 
@@ -179,26 +185,29 @@ class Trainer:
         # An infinite bound only measures.
         norm = self.accelerator.clip_grad_norm_(parameters, settings.clip_norm or math.inf)
         if settings.clip_value is not None:
-            self.accelerator.clip_grad_value_(self.module.parameters(), settings.clip_value)
+            # Not accelerate's, which would take the scale off fp16's gradients a second time.
+            torch.nn.utils.clip_grad_value_(self.module.parameters(), settings.clip_value)
         mean = [torch.stack([of_batch[name] for of_batch in losses]).mean() for name in losses[0]]
         every = gather(torch.stack([*mean, torch.as_tensor(norm).to(mean[0])])[None])
         # The only wait for the device in a step, and before anything is moved.
         rows = every.tolist()
         self._require_finite(step, [dict(zip([*losses[0], "gradient"], row, strict=True)) for row in rows], names)
+        factor = self.factor(step)
+        set_learning_rate(self.optimizer, factor)
         self.stepper.step()
         self.stepper.zero_grad()
-        lr = float(self.scheduler.get_last_lr()[0])
-        self.scheduler.step()
         if self.average is not None:
             self.average.update_parameters(self.module)
         *means, gradient_norm = (sum(column) / len(column) for column in zip(*rows, strict=True))
-        self.journal.step(step, lr, gradient_norm, dict(zip(losses[0], means, strict=True)))
+        self.journal.step(step, factor * self.plan.batches.lr, gradient_norm, dict(zip(losses[0], means, strict=True)))
 
     def _require_finite(self, step: int, rows: list[dict[str, float]], names: list[str]) -> None:
         """Stop in all processes if a loss, or else the gradient, is not finite in one; `rows` has one of each."""
         broken = _not_finite([{k: v for k, v in row.items() if k != "gradient"} for row in rows])
-        # fp16's gradients overflow now and then; such a step is skipped and their scale lowered.
-        if not any(broken) and self.accelerator.scaler is None:
+        # fp16's gradients overflow now and then; such a step is skipped and their scale lowered. At a small scale that
+        # is no reason any more.
+        scaler = self.accelerator.scaler
+        if not any(broken) and (scaler is None or scaler.get_scale() < 1):
             broken = _not_finite(rows)
         if not any(broken):
             return
@@ -215,20 +224,28 @@ class Trainer:
             f"schedule.warmup_epochs. {last}"
         )
 
-    def _validate(self, epoch: int, step: int) -> None:
-        assert self.validator is not None
-        result = self.validator.measure(
+    def _validate_if_due(self, step: int) -> None:
+        """After the checkpoint, so that what goes wrong here costs no training."""
+        epoch, within = divmod(step, self.steps_per_epoch)
+        validator, last = self.validator, self.position.last
+        if validator is None or not step or within or not validator.is_due(epoch, self.recipe.schedule.epochs):
+            return
+        if last is not None and (last.step, last.protocol) == (step, validator.protocol):
+            return
+        result = validator.measure(
             self.result, self.folder / VALIDATION_FOLDER, epoch, step, workers=self.recipe.workers
         )
-        training_mode(self.module, self.recipe.batch_norm)
         self.journal.validation(result)
         best = self.position.best
-        if best is None or best.protocol != result.protocol or result.map > best.map:
+        # With one validation there is nothing to choose.
+        if validator.every is not None and (best is None or best.protocol != result.protocol or result.map > best.map):
             best = result
-            # With one validation there is nothing to choose.
-            if self.validator.every is not None and self.process.is_main_process:
+            if self.process.is_main_process:
                 save_weights(self.result, self.folder / BEST_FILE, self.info)
-        self.position = self.position.model_copy(update={"last": result, "best": best})
+        changes = {"last": result, "best": best, "log_bytes": self.journal.log_bytes()}
+        self.position = self.position.model_copy(update=changes)
+        if self.process.is_main_process:
+            save_position(self.folder, self.position)
 
     def _save_checkpoint(self, step: int, keep: int) -> None:
         scaler = self.accelerator.scaler
@@ -236,6 +253,7 @@ class Trainer:
             update={
                 "step": step,
                 "seconds": self.journal.seconds,
+                "peak_memory": max(self.position.peak_memory, peak_memory(self.accelerator.device)),
                 "log_bytes": self.journal.log_bytes(),
                 "scaler": scaler and scaler.state_dict(),
             }
@@ -259,8 +277,8 @@ class Trainer:
 
     def _finish(self) -> Run:
         """Make the folder that of a finished run."""
-        device = self.accelerator.device
-        memory = int(gather(torch.tensor([peak_memory(device)], device=device)).max())
+        device, last = self.accelerator.device, self.position.last
+        memory = int(gather(torch.tensor([self.position.peak_memory], device=device)).max())
         record = RunRecord(
             **self.plan.model_dump(),
             steps=self.position.step,
@@ -270,17 +288,22 @@ class Trainer:
             hardware=_hardware(device, self.process.num_processes),
             versions=_versions(),
             finished=datetime.now(UTC).date(),
-            validation=self.position.last,
+            validation=last if last is not None and last.step == self.position.step else None,
+            best=self.position.best,
         )
+        run = Run(self.folder, record)
         if self.process.is_main_process:
             save_weights(self.result, self.folder / WEIGHTS_FILE, self.info)
-            write_card(Run(self.folder, record))
             with new_file(self.folder / RUN_FILE) as partial:
                 partial.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
-            remove_checkpoints(self.folder)
-            (self.folder / PLAN_FILE).unlink()
+            try:
+                write_card(run)
+            except InputError as error:
+                # A damaged log must not decide whether a training has been finished.
+                _log.warning("no run card: %s", error)
+            clear(self.folder)
         wait_for_others()
-        return Run(self.folder, record)
+        return run
 
 
 def _not_finite(rows: list[dict[str, float]]) -> list[list[str]]:

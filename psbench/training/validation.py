@@ -37,7 +37,8 @@ class Validator:
         """What the arguments of `train` ask for; checked now, so that no slip is found after an epoch.
 
         Raises:
-            InputError: the protocol is unknown or not named, `every` is not positive, test images are missing.
+            InputError: the protocol is unknown, not named, or has nothing to find; `every` is not positive; test images
+                are missing.
         """
         if protocol is None:
             if every is not None:
@@ -45,7 +46,11 @@ class Validator:
             return None
         if every is not None and every < 1:
             raise InputError(f"validate_every is {every}, expected a number of epochs from 1.")
-        dataset.protocol(protocol)
+        task = dataset.protocol(protocol)
+        if len(task.unanswerable) == len(task.queries):
+            raise InputError(
+                f"validate_on={protocol}: none of its queries has a match, so there is nothing to measure."
+            )
         dataset.split("test").require_images()
         return Validator(dataset, protocol, every)
 

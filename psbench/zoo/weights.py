@@ -199,11 +199,17 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def start_from_weights(model: ZooModel, path: Path) -> None:
+def start_from_weights(model: ZooModel, path: Path, *, dataset: str, fingerprint: str) -> None:
     """Start a model from a weights file of the same one, or of one that it builds on, as NAE+ does on NAE.
 
-    Tensors go by name; a linear layer's fit a 1x1 convolution's. Identity tables are taken where the file has them and
-    they are of the same data.
+    Tensors go by name; a linear layer's fit a 1x1 convolution's. Identity tables are taken, all or none, where the file
+    has them and they are of the same people.
+
+    Args:
+        model: with fresh weights.
+        path: of the file.
+        dataset, fingerprint: of the data that the model will be trained on. Released weights have no fingerprint; of
+            these, the dataset and the number of identities must be the same.
 
     Raises:
         InputError: the file cannot be read, or does not hold all that the model needs.
@@ -213,9 +219,9 @@ def start_from_weights(model: ZooModel, path: Path) -> None:
     info, own = read_info(path), model.state_dict()
     given = {name: value for name, value in load_file(path).items() if name in own}
     tables = [name for name in given if name.startswith(model.training_only)]
-    for name in tables:
-        if given[name].shape != own[name].shape:
-            del given[name]
+    same = info.dataset == dataset if info.fingerprint is None else info.fingerprint == fingerprint
+    if not same or any(given[name].shape != own[name].shape for name in tables):
+        given = {name: value for name, value in given.items() if name not in tables}
     wrong = [
         name
         for name, value in own.items()

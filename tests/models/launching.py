@@ -11,9 +11,11 @@ TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
 def launch(
-    launcher: list[str], program: list[str], *arguments: object, **environment: str
+    launcher: list[str], program: list[str], *arguments: object, timeout: float = 120, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program of this repository to its end; what hangs fails."""
+    """Run a program of this repository to its end; what hangs for so many seconds fails."""
     command = [sys.executable, "-m", *launcher, *program, *map(str, arguments)]
     everything = os.environ | {"OMP_NUM_THREADS": "1"} | environment
-    return subprocess.run(command, cwd=ROOT, env=everything, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(
+        command, cwd=ROOT, env=everything, capture_output=True, text=True, check=False, timeout=timeout
+    )

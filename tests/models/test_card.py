@@ -244,6 +244,7 @@ def test_choosing_on_the_test_split_is_called_that(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", validations=(FIRST, SECOND, lower))
     assert "Do not report" not in text_of(run)
     (run.folder / "best.safetensors").write_bytes(b"best")
+    run = Run(run.folder, run.record.model_copy(update={"best": SECOND}))
     results = section(text_of(run), "Results")
     assert "**Do not report `best.safetensors`.**" in results
     assert re.search(r"chosen on the test split: `best.safetensors`, after epoch 2 \| gallery-100 \| 93.41", results)
@@ -332,3 +333,12 @@ def test_without_logs_there_is_still_a_card(tmp_path: Path) -> None:
     assert "93.41" in text
     assert "not in the folder" in text
     assert [path.name for path in run.folder.iterdir()] == ["card.md"]
+
+
+def test_weights_that_were_not_measured_are_not_said_to_be(tmp_path: Path) -> None:
+    """A validation of an earlier epoch is told as that, where the last one was left out."""
+    run = make_run(tmp_path / "run", validations=(FIRST, SECOND), validation=None)
+    results = section(text_of(run), "Results")
+    assert "`model.safetensors` itself, the weights of the last epoch, was not measured." in results
+    assert "measured: `model.safetensors`" not in results
+    assert "| 2 | gallery-100 | 93.41 |" in results

@@ -1,16 +1,25 @@
 """Half precision: training stays finite and learns, and geometry keeps its digits."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 
 from psbench import zoo
+from psbench.training import NonFiniteLossError, train
+from psbench.training.accelerator import make_accelerator
+from psbench.training.checkpoints import newest
 from psbench.zoo.layers.precision import full
+from psbench_data import PersonSearchDataset
 from tests.models.golden import Golden
 from tests.models.small import SMALL
+from tests.models.test_training import TINY, losses_of
 
 BOXES = [torch.tensor([[10.3, 8.1, 47.7, 91.9], [60.2, 5.5, 99.1, 88.8]]), torch.tensor([[30.9, 20.2, 70.1, 94.6]])]
 
@@ -102,3 +111,42 @@ def test_rpn_box_loss_of_the_originals() -> None:
     images, targets = ([make(i, torch.float64) for i in (0, 1)] for make in (golden.image, golden.target))
     _, losses = model.propose(model.encode(images, targets))
     assert losses["loss_rpn_box_reg"].item() == pytest.approx(golden.case["train_rpn_reg_loss_plain_l1"], rel=1e-5)
+
+
+@pytest.fixture
+def scaled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings on this CPU scale their gradients, as those in fp16 on a GPU do."""
+
+    def make(*arguments: Any) -> Accelerator:
+        accelerator = make_accelerator(*arguments)
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+        return accelerator
+
+    monkeypatch.setattr("psbench.training.loop.make_accelerator", make)
+
+
+@pytest.mark.usefixtures("scaled")
+def test_scaled_gradients_are_clipped_and_the_scale_is_kept(world: PersonSearchDataset, tmp_path: Path) -> None:
+    recipe = TINY.override({"optimizer.clip_value": 10.0})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("psbench.training.trainer.Trainer._finish", lambda _: pytest.fail("stopped"))
+        with pytest.raises(pytest.fail.Exception, match="stopped"):
+            train(recipe, world, tmp_path / "run", progress=False)
+    _, position = newest(tmp_path / "run") or (None, None)
+    assert position is not None
+    assert position.scaler is not None
+    assert position.scaler["scale"] == 4.0
+    scaled_run = train(recipe, world, tmp_path / "run", resume=True, progress=False)
+    assert np.isfinite([line["gradient_norm"] for line in losses_of(scaled_run)]).all()
+
+
+@pytest.mark.usefixtures("scaled")
+def test_gradients_that_no_scale_mends_stop_the_training(
+    world: PersonSearchDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps are skipped at the scales 4, 2 and 1; below, overflow is no reason any more."""
+    monkeypatch.setattr("psbench.zoo.seqnet.box_regression_loss", lambda deltas, _: (deltas * 0).sum().abs().sqrt())
+    with pytest.raises(NonFiniteLossError, match="step 3: gradient = nan"):
+        train(TINY, world, tmp_path / "run", progress=False)
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["gradient_norm"] for line in lines] == [None] * 3

@@ -1,5 +1,6 @@
 """Interrupted training: it goes on as if nothing had happened, or says why it cannot."""
 
+import fcntl
 import json
 import shutil
 import signal
@@ -17,6 +18,7 @@ from psbench import InputError
 from psbench.training import Run, train
 from psbench.training.checkpoints import newest
 from psbench.training.trainer import Trainer
+from psbench.zoo.weights import file_digest
 from psbench_data import PersonSearchDataset
 from tests.models.test_training import TINY, losses_of
 
@@ -214,3 +216,72 @@ def test_other_folders_are_left_alone(whole: dict[str, Run], world: PersonSearch
     (tmp_path / "training.json").write_text("{}")
     with pytest.raises(InputError, match=r"not a finished run. Go on with"):
         Run.load(tmp_path)
+
+
+def test_validation_that_fails_costs_no_training(
+    whole: dict[str, Run], world: PersonSearchDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("psbench.training.validation.predict_into", lambda *_, **__: pytest.fail("disk full"))
+        with pytest.raises(pytest.fail.Exception, match="disk full"):
+            train(TINY, world, tmp_path / "run", validate_on="gallery-50", checkpoint_every=100, progress=False)
+    found = newest(tmp_path / "run")
+    assert found is not None
+    assert found[1].step == 8
+    moved: list[int] = []
+    monkeypatch.setattr(Trainer, "_move", lambda *_: moved.append(1))
+    run = train(TINY, world, tmp_path / "run", validate_on="gallery-50", resume=True, progress=False)
+    assert not moved
+    assert run.record.validation == whole["plain"].record.validation
+
+
+def test_validations_may_change_on_the_way_and_are_told_as_they_were(stopped: Path, world: PersonSearchDataset) -> None:
+    """The first four steps were an epoch without one; the weights of the end are measured under another protocol."""
+    run = train(TINY, world, stopped, resume=True, validate_on="gallery-all", validate_every=1, progress=False)
+    assert run.record.validation is not None
+    assert (run.record.validation.protocol, run.record.validation.step) == ("gallery-all", 8)
+    assert run.record.best == run.record.validation
+
+
+@pytest.mark.parametrize("lost", [1, 300])
+def test_shortened_log_keeps_its_whole_lines(stopped: Path, world: PersonSearchDataset, lost: int) -> None:
+    metrics = stopped / "metrics.jsonl"
+    content = metrics.read_bytes()
+    metrics.write_bytes(content[:-lost])
+    run = train(TINY, world, stopped, resume=True, progress=False)
+    assert b"\0" not in metrics.read_bytes()
+    assert losses_of(run)[-1]["step"] == 7
+    assert (run.folder / "card.md").is_file()
+
+
+def test_damaged_log_does_not_keep_a_run_from_being_finished(
+    stopped: Path, world: PersonSearchDataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    metrics = stopped / "metrics.jsonl"
+    metrics.write_bytes(b"x" + metrics.read_bytes()[1:])
+    run = train(TINY, world, stopped, resume=True, progress=False)
+    assert Run.load(run.folder).record.steps == 8
+    assert "no run card" in caplog.text
+
+
+def test_one_training_a_folder(stopped: Path, world: PersonSearchDataset) -> None:
+    with (stopped / "training.json").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="another training is at work here"):
+            train(TINY, world, stopped, resume=True, progress=False)
+    assert train(TINY, world, stopped, resume=True, progress=False).record.steps == 8
+
+
+def test_source_of_the_weights_may_be_gone_at_resume(
+    whole: dict[str, Run], world: PersonSearchDataset, tmp_path: Path
+) -> None:
+    source = shutil.copytree(whole["plain"].folder, tmp_path / "source")
+    with pytest.MonkeyPatch.context() as patch:
+        _stop_at(5, patch)
+        with pytest.raises(StoppedError):
+            train(TINY, world, tmp_path / "run", start_from=source, checkpoint_every=3, progress=False)
+    shutil.rmtree(source)
+    for start_from in (source, None):
+        again = shutil.copytree(tmp_path / "run", tmp_path / f"again-{start_from is None}")
+        run = train(TINY, world, again, start_from=start_from, resume=True, progress=False)
+        assert run.record.started_from == file_digest(whole["plain"].folder / "model.safetensors")

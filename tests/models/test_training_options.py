@@ -13,8 +13,8 @@ import psbench
 from psbench import InputError
 from psbench.inference import predict
 from psbench.training import Run, recipe_for, train
-from psbench.training.accelerator import batch_warnings, batches_of
-from psbench.training.journal import Journal
+from psbench.training.accelerator import batch_warnings, batches_of, schedule_warnings
+from psbench.training.journal import Journal, require_trackers
 from psbench.zoo.weights import load_weights
 from psbench_data import PersonSearchDataset
 from tests.models.launched_training import first_ones
@@ -51,6 +51,14 @@ def test_batches_that_differ_are_told(
     said = " ".join(batch_warnings(recipe, batches))
     assert all(word in said for word in words)
     assert bool(said) == bool(words)
+
+
+def test_schedules_that_do_not_come_about_are_told() -> None:
+    assert schedule_warnings(PAPER) == []
+    [late] = schedule_warnings(PAPER.override({"schedule.epochs": 10}))
+    assert "does not fall at schedule.milestones=[16]: there are 10 epochs" in late
+    [long] = schedule_warnings(PAPER.override({"schedule.warmup_epochs": 21}))
+    assert "warm-up of 21 epochs is longer" in long
 
 
 def test_warnings_reach_the_user(world: PersonSearchDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -150,9 +158,17 @@ def test_slips_are_told_before_the_first_step(world: PersonSearchDataset, tmp_pa
             train(TINY, world, tmp_path / "run", progress=False, **options)
     with pytest.raises(InputError, match="fp16, which needs a GPU"):
         train(TINY.override({"execution.precision": "fp16"}), world, tmp_path / "run", progress=False)
+    for changes, words in (
+        ({"batch_size": 13}, r"a step takes 13 images.*has 12 training scenes"),
+        ({"model_options.foo": 1}, "no option 'foo'"),
+        ({"model_options.num_identities": 5}, "follows from the data"),
+        ({"model_options.backbone": "resnet999"}, "no backbone called 'resnet999'"),
+    ):
+        with pytest.raises(InputError, match=words):
+            train(TINY.override(changes), world, tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
-    with pytest.raises(InputError, match=r"a step takes 13 images.*has 12 training scenes"):
-        train(TINY.override({"batch_size": 13}), world, tmp_path / "run", progress=False)
+    with pytest.raises(InputError, match="the tracker wandb is not installed"):
+        require_trackers(["wandb"])
 
 
 class _Kept(GeneralTracker):
@@ -214,15 +230,24 @@ def test_nae_plus_starts_from_a_trained_nae(world: PersonSearchDataset, tmp_path
 def test_identity_tables_are_taken_where_they_fit(world: PersonSearchDataset, tmp_path: Path) -> None:
     from psbench.zoo.weights import describe, save_weights, start_from_weights
 
-    models = [psbench.zoo.create("seqnet", num_identities=n, **TINY.model_options) for n in (6, 6, 7)]
-    models[0].oim.table.fill_(0.5)
-    info = describe(models[0], "seqnet", num_identities=6, dataset="cuhk_sysu", method="tiny")
-    save_weights(models[0], tmp_path / "tables.safetensors", info, keep_tables=True)
-    for model, expected in zip(models[1:], (0.5, 0.0), strict=True):
-        start_from_weights(model, tmp_path / "tables.safetensors")
+    for known, data, identities, taken in (
+        (None, ("cuhk_sysu", "abc"), 6, True),
+        (None, ("prw", "abc"), 6, False),
+        (None, ("cuhk_sysu", "abc"), 7, False),
+        ("abc", ("cuhk_sysu", "abc"), 6, True),
+        ("abc", ("cuhk_sysu", "def"), 6, False),
+    ):
+        models = [psbench.zoo.create("seqnet", num_identities=n, **TINY.model_options) for n in (6, identities)]
+        for table in (models[0].oim.table, models[0].oim.queue):
+            table.fill_(0.5)
+        info = describe(models[0], "seqnet", num_identities=6, dataset="cuhk_sysu", method="tiny", fingerprint=known)
+        save_weights(models[0], tmp_path / "tables.safetensors", info, keep_tables=True)
+        model = models[1]
+        start_from_weights(model, tmp_path / "tables.safetensors", dataset=data[0], fingerprint=data[1])
         assert torch.equal(model.box_head.state_dict()["layer4.0.conv1.weight"],
                            models[0].box_head.state_dict()["layer4.0.conv1.weight"])  # fmt: skip
-        assert (model.oim.table == expected).all()
+        assert (model.oim.table == (0.5 if taken else 0)).all()
+        assert (model.oim.queue == (0.5 if taken else 0)).all()
 
 
 def test_run_says_how_it_was_carried_out(world: PersonSearchDataset, tmp_path: Path) -> None:
