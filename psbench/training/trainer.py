@@ -115,12 +115,16 @@ class Trainer:
         """What has been learnt so far."""
         return self.module if self.average is None else self.average.module
 
-    def run(self, *, checkpoint_every: int, keep: int, progress: bool) -> Run:
-        """Train from where the folder stands to the end; arguments as in `train`."""
+    def prepare(self) -> None:
+        """Move everything to the device and join the processes; all of them have to."""
         device = self.accelerator.device
         loader = training_loader(self.data, self.order, workers=self.recipe.workers, pin=device.type == "cuda")
         prepared = self.accelerator.prepare(self.module, self.optimizer, loader)
         self.model, self.stepper, self.loader = prepared
+
+    def run(self, *, checkpoint_every: int, keep: int, progress: bool) -> Run:
+        """Train from where the folder stands to the end; arguments as in `train`."""
+        self.prepare()
         checkpoint, self.position = newest(self.folder) or (None, _NOTHING)
         if from_main(self.position.step) != self.position.step:
             raise InputError(

@@ -19,7 +19,7 @@ from psbench.training import Recipe
 from psbench.training.accelerator import batches_of, make_accelerator
 from psbench.training.batches import collate
 from psbench.training.history import read_steps
-from psbench.training.run import Plan, open_run
+from psbench.training.run import Plan
 from psbench.training.trainer import Trainer
 from psbench_data import PersonSearchDataset
 from psbench_data.synthetic.formats import default_spec, write
@@ -63,12 +63,8 @@ def measure(
         torch.cuda.reset_peak_memory_stats()
     with tempfile.TemporaryDirectory() as folder:
         trainer = _trainer(recipe.override({"schedule.epochs": 1}), dataset, Path(folder) / "run")
-        if decoded:
-            trainer.loader = list(islice(cycle(_some_batches(trainer)), steps))
-        else:
-            steps = min(steps, trainer.steps_per_epoch)
-            trainer.loader = _Beginning(trainer.loader, steps)
-        trainer.steps_per_epoch = steps
+        steps = steps if decoded else min(steps, trainer.steps_per_epoch)
+        trainer.decoded, trainer.steps_per_epoch = decoded, steps
         run = trainer.run(checkpoint_every=steps, keep=1, progress=False)
         speed = read_steps(run.folder)["images_per_second"].iloc[min(warm_up, steps - 1) :]
         images = run.record.batches.images_per_step
@@ -95,7 +91,7 @@ def forget() -> None:
         torch.cuda.empty_cache()
 
 
-def _trainer(recipe: Recipe, dataset: PersonSearchDataset, folder: Path) -> Trainer:
+def _trainer(recipe: Recipe, dataset: PersonSearchDataset, folder: Path) -> _Timed:
     """As `train` makes it."""
     state, scenes = this_process(), dataset.split("train")
     plan = Plan(
@@ -108,8 +104,23 @@ def _trainer(recipe: Recipe, dataset: PersonSearchDataset, folder: Path) -> Trai
         batches=batches_of(recipe, state.num_processes),
         started_from=None,
     )
-    open_run(folder, plan, resume=False)
-    return Trainer(recipe, plan, scenes, folder, make_accelerator(recipe, state, folder, ()))
+    folder.mkdir()
+    return _Timed(recipe, plan, scenes, folder, make_accelerator(recipe, state, folder, ()))
+
+
+class _Timed(Trainer):
+    """A training of the first batches of an epoch, or of a few again and again.
+
+    Attributes:
+        decoded: whether of a few, decoded before.
+    """
+
+    decoded: bool
+
+    def prepare(self) -> None:
+        super().prepare()
+        batches = cycle(_some_batches(self)) if self.decoded else self.loader
+        self.loader = _Beginning(batches, self.steps_per_epoch)
 
 
 def _some_batches(trainer: Trainer) -> list[Any]:
