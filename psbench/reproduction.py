@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from psbench.evaluation import evaluate_all
 from psbench.predictions import Predictions
@@ -104,18 +105,20 @@ class MeasuredRow:
         method: as printed.
         recipe: for the real dataset.
         demo_recipe: for the synthetic one.
+        changes: of both, as `Recipe.override` takes them: what makes a variant.
     """
 
     method: str
     recipe: str
     demo_recipe: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
     def measure(self, workspace: Workspace, data_root: Path | None, protocols: Sequence[str] | None) -> list[Measured]:
         """Measure on the dataset in the folder `data_root`, or without one on the demo's.
 
         `protocols` None means all that the dataset has.
         """
-        recipe = recipe_for(self.recipe if data_root else self.demo_recipe)
+        recipe = recipe_for(self.recipe if data_root else self.demo_recipe).override(self.changes)
         dataset = load(recipe.dataset, root=data_root / recipe.dataset) if data_root else workspace.demo_dataset()
         return workspace.measure(self.method, recipe, dataset, protocols or dataset.protocols)
 
@@ -125,8 +128,18 @@ def run_script(
     rows: Sequence[MeasuredRow],
     protocols: Sequence[str] | None,
     write: Callable[[list[Measured], Path], list[Path]],
+    *,
+    demo_protocols: Sequence[str] | None = None,
 ) -> None:
-    """The command line of a script of reproduce/: measure the rows, write the result, print where it is."""
+    """The command line of a script of reproduce/: measure the rows, write the result, print where it is.
+
+    Args:
+        description: of the script.
+        rows: what it measures.
+        protocols: of the real dataset; None means all that it has.
+        write: makes files of what was measured.
+        demo_protocols: of the demo's, where they are called otherwise.
+    """
     import argparse
 
     parser = argparse.ArgumentParser(description=description)
@@ -140,7 +153,8 @@ def run_script(
     folder = arguments.output or Path("demo" if arguments.demo else "results")
     try:
         workspace = Workspace(folder)
-        measured = [m for row in rows for m in row.measure(workspace, arguments.data_root, protocols)]
+        asked = protocols if arguments.data_root else demo_protocols or protocols
+        measured = [m for row in rows for m in row.measure(workspace, arguments.data_root, asked)]
         for path in write(measured, folder):
             print(path)
     except InputError as error:

@@ -39,17 +39,8 @@ class ComparisonTable:
     datasets: tuple[str, ...]
 
     def write(self, measured: Sequence[Measured], folder: Path) -> list[Path]:
-        """Write NAME.md and NAME.csv.
-
-        Returns:
-            The two files.
-        """
-        markdown, csv = folder / f"{self.name}.md", folder / f"{self.name}.csv"
-        with new_file(markdown) as partial:
-            partial.write_text(self.to_markdown(measured), encoding="utf-8")
-        with new_file(csv) as partial:
-            self.to_frame(measured).to_csv(partial, index=False)
-        return [markdown, csv]
+        """Write NAME.md and NAME.csv; see `write_table`."""
+        return write_table(self.name, self.to_markdown(measured), self.to_frame(measured), folder)
 
     def to_frame(self, measured: Sequence[Measured]) -> pd.DataFrame:
         """One row a cell; `kind` is published, measured or synthetic, and measured cells say on what data."""
@@ -58,26 +49,9 @@ class ComparisonTable:
         keys = [key for key, _ in self.labels]
         rows = published(self.data)[[*keys, "block_label", "dataset", "gallery_size", "map", "top1"]]
         rows = rows.assign(kind="published", source=self.source)
-        ours = [
-            {
-                "method": m.method,
-                "block_label": m.kind,
-                "dataset": m.dataset,
-                "gallery_size": m.gallery_size,
-                "map": m.map,
-                "top1": m.top1,
-                "kind": m.kind,
-                "source": "psbench",
-                "data": m.data,
-                "fingerprint": m.fingerprint,
-                "recipe": m.recipe,
-                "recipe_digest": m.recipe_digest,
-            }
-            for m in measured
-        ]
-        extra = ["data", "fingerprint", "recipe", "recipe_digest"]
-        columns = [*rows.columns, *extra]
-        return pd.concat([rows.reindex(columns=columns), pd.DataFrame(ours, columns=columns)], ignore_index=True)
+        ours = pd.DataFrame([measured_row(m) | {"block_label": m.kind} for m in measured])
+        columns = list(dict.fromkeys([*rows.columns, *ours.columns]))
+        return pd.concat([rows.reindex(columns=columns), ours.reindex(columns=columns)], ignore_index=True)
 
     def to_markdown(self, measured: Sequence[Measured]) -> str:
         """The table as the paper lays it out, the best of each block bold, and a footnote for each measured cell."""
@@ -106,9 +80,8 @@ class ComparisonTable:
         if measured:
             lines.append(markdown_row(["*measured by psbench*"], len(headings)))
             lines += self._measured_lines(measured)
-        notes = [f"[{i}] {m.provenance}" for i, m in enumerate(measured, start=1)]
         text = [f"# {self.title}", "", f"Published rows: {self.source}. Bold: the best of a block. All in percent.", ""]
-        return "\n".join([*text, *lines, "", *("\n\n".join(notes).split("\n") if notes else []), ""])
+        return "\n".join([*text, *lines, "", *provenance_notes(measured), ""])
 
     def _measured_lines(self, measured: Sequence[Measured]) -> list[str]:
         lines = []
@@ -116,12 +89,49 @@ class ComparisonTable:
             cells = [method if key == "method" else "" for key, _ in self.labels]
             for dataset in self.datasets:
                 found = [(i, m) for i, m in enumerate(measured, start=1) if (m.method, m.dataset) == (method, dataset)]
-                cells += [_measured_cell(*found[0], metric) if found else "" for metric in ("map", "top1")]
+                cells += [measured_cell(*found[0], metric) if found else "" for metric in ("map", "top1")]
             lines.append(markdown_row(cells))
         return lines
 
 
-def _measured_cell(note: int, measured: Measured, metric: str) -> str:
+def write_table(name: str, markdown: str, frame: pd.DataFrame, folder: Path) -> list[Path]:
+    """Write NAME.md and NAME.csv.
+
+    Returns:
+        The two files.
+    """
+    paths = [folder / f"{name}.md", folder / f"{name}.csv"]
+    with new_file(paths[0]) as partial:
+        partial.write_text(markdown, encoding="utf-8")
+    with new_file(paths[1]) as partial:
+        frame.to_csv(partial, index=False)
+    return paths
+
+
+def measured_row(measured: Measured) -> dict[str, str | float]:
+    """A measured number as a row of a table's CSV."""
+    return {
+        "method": measured.method,
+        "dataset": measured.dataset,
+        "gallery_size": measured.gallery_size,
+        "map": measured.map,
+        "top1": measured.top1,
+        "kind": measured.kind,
+        "source": "psbench",
+        "data": measured.data,
+        "fingerprint": measured.fingerprint,
+        "recipe": measured.recipe,
+        "recipe_digest": measured.recipe_digest,
+    }
+
+
+def provenance_notes(measured: Sequence[Measured]) -> list[str]:
+    """The footnotes that the cells of measured numbers point to, an empty line between two."""
+    notes = [f"[{i}] {m.provenance}" for i, m in enumerate(measured, start=1)]
+    return "\n\n".join(notes).split("\n") if notes else []
+
+
+def measured_cell(note: int, measured: Measured, metric: str) -> str:
     number = f"{getattr(measured, metric):.1f}"
     return f"{number} (synthetic data) [{note}]" if measured.synthetic else f"{number} [{note}]"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from psbench.training.recipe import Execution, Optimizer, Published, Recipe, Schedule
@@ -10,6 +11,69 @@ from psbench_data.errors import InputError, near_names
 _PRW: dict[str, Any] = {"pretrained": True, "oim_queue_size": 500}
 _NAE_OPTIMIZER = Optimizer(decay_biases=False)
 _GLCNET_2026_OPTIMIZER = Optimizer(nesterov=True, clip_norm=None, clip_value=10.0)
+_PCNET_OPTIMIZER = Optimizer(
+    lr=1e-4, weight_decay=1e-4, decay_biases=False, bias_lr_factor=2.0, clip_norm=None, clip_value=5.0
+)
+_PCNET: dict[str, Any] = {
+    "backbone": "resnet50.tv_in1k",
+    "pretrained": True,
+    # Those of Caffe's layout, which the original starts from, are in no form that is read here.
+    "caffe": False,
+    "min_sizes_train": [500, 600, 700, 800, 900],
+    "max_size_train": 1500,
+}
+# The code's configurations, but for the distance loss and the triplet loss, which are the paper's: as squared distances
+# of unit vectors are twice as steep as similarities, that one's weight is half the code's.
+_PCNET_CUHK_SYSU = _PCNET | {
+    "min_size": 800,
+    "max_size": 1333,
+    "head_width": 64,
+    "shared_tower": True,
+    "class_weight": 10.0,
+    "triplet_weight": 0.05,
+    "triplet_margin": 0.8,
+    "point_sets": 2,
+}
+_PCNET_OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
+    ("pcnet", "cuhk_sysu"): _PCNET_CUHK_SYSU | {"head_convs": 4, "nms_thresh_test": 0.7},
+    ("pcnet_fast", "cuhk_sysu"): _PCNET_CUHK_SYSU | {"head_convs": 4},
+    ("pcnet_multianchor", "cuhk_sysu"): _PCNET_CUHK_SYSU
+    | {"head_convs": 1, "nms_thresh_test": 0.7, "class_weight": 5.0, "box_weight": 5.0},
+}
+_PCNET_SCHEDULES = {
+    # 60,000 steps of four images, the rate falling after 50,000; the warm-up takes 500.
+    "cuhk_sysu": (5e-5, Schedule(epochs=21, milestones=(18,), warmup_epochs=0.18, warmup_start=1 / 3)),
+    # 70,000, after 60,000.
+    "prw": (1e-4, Schedule(epochs=49, milestones=(42,), warmup_epochs=0.35, warmup_start=1 / 3)),
+    # 120,000, after 80,000 and 100,000.
+    "lsps": (1e-4, Schedule(epochs=26, milestones=(18, 22), warmup_epochs=0.11, warmup_start=1 / 3)),
+}
+_PCNET_RESULTS = {
+    ("pcnet", "cuhk_sysu"): ("gallery-100", 86.3, 89.4, "table 5"),
+    ("pcnet", "prw"): ("regular", 41.9, 83.1, "table 5"),
+    ("pcnet", "lsps"): ("regular", 16.7, 49.5, "table 6"),
+    ("pcnet_fast", "prw"): ("regular", 40.7, 81.8, "table 4"),
+    ("pcnet_multianchor", "cuhk_sysu"): ("gallery-100", 87.7, 88.5, "table 5"),
+    ("pcnet_multianchor", "prw"): ("regular", 45.5, 83.7, "table 5"),
+    ("pcnet_multianchor", "lsps"): ("regular", 17.5, 52.9, "table 6"),
+}
+
+
+def _pcnet(model: str, dataset: str) -> Recipe:
+    lr, schedule = _PCNET_SCHEDULES[dataset]
+    result = _PCNET_RESULTS.get((model, dataset))
+    return Recipe(
+        name=f"{model}-{dataset}",
+        model=model,
+        dataset=dataset,
+        model_options=_PCNET_OPTIONS.get((model, dataset), _PCNET),
+        optimizer=dataclasses.replace(_PCNET_OPTIMIZER, lr=lr),
+        schedule=schedule,
+        batch_size=4,
+        group_by_aspect=True,
+        expected=result
+        and Published(protocol=result[0], map=result[1], top1=result[2], source=f"PCNet, 2021, {result[3]}"),
+    )
 
 
 _PAPERS = (
@@ -123,6 +187,11 @@ _PAPERS = (
         schedule=Schedule(epochs=9, milestones=(7,), warmup_epochs=0.0),
         batch_size=2,
     ),
+    *(
+        _pcnet(model, dataset)
+        for model in ("pcnet", "pcnet_fast", "pcnet_multianchor")
+        for dataset in ("cuhk_sysu", "prw", "lsps")
+    ),
 )
 _SMALL: dict[str, Any] = {
     "backbone": "test_resnet",
@@ -152,6 +221,34 @@ _DEMOS = tuple(
         workers=0,
     )
     for model in ("seqnet", "oim", "nae", "nae_plus", "glcnet")
+)
+_SMALL_PCNET: dict[str, Any] = {
+    "backbone": "test_resnet",
+    "caffe": False,
+    "freeze_stem": False,
+    "freeze_norms": False,
+    "min_size": 120,
+    "max_size": 176,
+    "anchor_sizes": [32, 56, 96],
+    "anchor_ratios": [2.5],
+    "pyramid_channels": 64,
+    "embedding_dim": 64,
+    "head_width": 64,
+    "oim_queue_size": 200,
+}
+_DEMOS += tuple(
+    Recipe(
+        name=f"{model}-demo",
+        model=model,
+        dataset="cuhk_sysu",
+        model_options=_SMALL_PCNET,
+        optimizer=Optimizer(lr=0.012),
+        schedule=Schedule(epochs=9, milestones=(7,), warmup_epochs=0.5, warmup_start=0.01),
+        execution=Execution(precision="fp32"),
+        batch_size=4,
+        workers=0,
+    )
+    for model in ("pcnet", "pcnet_fast")
 )
 _RECIPES = {recipe.name: recipe for recipe in (*_PAPERS, *_DEMOS)}
 

@@ -26,6 +26,9 @@ _MODELS = {
     "seqnet": "psbench.zoo.seqnet:SeqNet",
     "glcnet": "psbench.zoo.glcnet:GLCNet",
     "glcnet_2026": "psbench.zoo.glcnet_2026:GLCNet2026",
+    "pcnet": "psbench.zoo.pcnet:PCNet",
+    "pcnet_fast": "psbench.zoo.pcnet:PCNetFast",
+    "pcnet_multianchor": "psbench.zoo.pcnet:PCNetMultianchor",
 }
 """Where each model is; imported when it is asked for."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torchvision  # noqa: F401, for torch.ops.torchvision
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -87,7 +89,7 @@ def cost(model: ZooModel, height: int, width: int, *, rois: int = 300, people: i
     """
     shadow = copy.deepcopy(model).to("meta").eval()
     parts: list[Part] = []
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=_DEFORMABLE) as counter:
         spent = _watch(shadow, counter)
         for unit in shadow.walk(torch.empty(3, height, width, device="meta")):
             parts += [
@@ -97,6 +99,14 @@ def cost(model: ZooModel, height: int, width: int, *, rois: int = 300, people: i
             ]
             spent.clear()
     return Cost(tuple(parts), height, width, rois, people, _parameters(model))
+
+
+def _deformable(x: Sequence[int], weight: Sequence[int], *_: Any, out_shape: Sequence[int], **__: Any) -> int:
+    """FLOP of a deformable convolution: those of a convolution, as sampling between cells is not counted."""
+    return 2 * math.prod(weight) * out_shape[0] * math.prod(out_shape[2:])
+
+
+_DEFORMABLE = {torch.ops.torchvision.deform_conv2d: _deformable}
 
 
 def _watch(model: nn.Module, counter: FlopCounterMode) -> dict[str, int]:

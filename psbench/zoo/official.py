@@ -15,12 +15,18 @@ from psbench_data import InputError
 from psbench_data.errors import near_names
 
 _WRAPPERS = ("model", "state_dict")
+_PARALLEL = "module."
 _SPELLINGS = {
     "scale_min": "min_size",
     "scale_max": "max_size",
     "rpn_batch_size": "rpn_batch_size_per_image",
     "roi_batch_size": "roi_batch_size_per_image",
     "inference_threshold": "score_thresh_test",
+    "INPUT.MIN_SIZE_*": "min_size",
+    "INPUT.MIN_SIZE_TEST": "min_size",
+    "INPUT.MAX_SIZE_*": "max_size",
+    "INPUT.MAX_SIZE_TEST": "max_size",
+    "MODEL.RETINANET.INFERENCE_TH": "score_thresh_test",
 }
 """Of options in the originals, and ours."""
 _SHARED = {
@@ -79,6 +85,8 @@ def load_official(name: str, state_dict: Mapping[str, Any], **overrides: Any) ->
 def _renamed(name: str, state_dict: Mapping[str, Any], official: Official) -> dict[str, Tensor]:
     """The weights under our names, each once."""
     inner = next((state_dict[key] for key in _WRAPPERS if isinstance(state_dict.get(key), Mapping)), state_dict)
+    # What several GPUs trained together.
+    inner = {key.removeprefix(_PARALLEL): value for key, value in inner.items()}
     faults = [
         f"{name}: {left + key.removeprefix(right)!r} and {key!r} are one layer in the original, and differ here."
         for left, right in official.twice
@@ -89,7 +97,11 @@ def _renamed(name: str, state_dict: Mapping[str, Any], official: Official) -> di
     ]
     if faults:
         raise InputError(faults)
-    return {official.ours(key): torch.as_tensor(value) for key, value in inner.items()}
+    return {
+        official.ours(key): torch.as_tensor(value)
+        for key, value in inner.items()
+        if not key.startswith(official.ignored)
+    }
 
 
 def _require_fit(name: str, weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

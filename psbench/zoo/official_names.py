@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -18,12 +19,14 @@ class Official:
     Attributes:
         names: beginnings of official names, each with ours; the first that fits counts.
         twice: (left, right) beginnings: what the original registered under two names; the left one is left out.
+        ignored: beginnings of official names that no weights are kept under.
         options: from the weights, under our names, to the options that they ask for.
         as_the_original: the options that switch the original's defects on, without which its losses are others.
     """
 
     names: tuple[tuple[str, str], ...]
     twice: tuple[tuple[str, str], ...] = ()
+    ignored: tuple[str, ...] = ()
     options: Callable[[Mapping[str, Tensor]], dict[str, Any]] = lambda weights: {}
     as_the_original: Mapping[str, Any] = field(default_factory=dict)
 
@@ -148,6 +151,54 @@ def _glcnet_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     return {"scene": "scene" in projected, "group": "group" in projected, "parts": "whole" in projected}
 
 
+_PCNET = (
+    ("backbone.body.stem.", "backbone."),
+    ("backbone.body.", "backbone."),
+    *(
+        (f"backbone.fpn.fpn_{theirs}{i + 2}.", f"fpn.{ours}_blocks.{i}.0.")
+        for theirs, ours in (("inner", "inner"), ("layer", "layer"))
+        for i in range(3)
+    ),
+    ("backbone.fpn.top_blocks.", "fpn.extra_blocks."),
+    ("rpn.head.cls_tower.", "head.class_tower."),
+    ("rpn.head.bbox_tower.", "head.box_tower."),
+    ("rpn.head.cls_logits.", "head.score."),
+    ("rpn.head.bbox_pred.", "head.deltas."),
+    ("rpn.head.offset_tower.", "head.reid.offset_tower."),
+    ("rpn.head.offset_coord.", "head.reid.offsets."),
+    *((f"rpn.head.scales.{i}.scale", f"head.reid.scales.{i}") for i in range(5)),
+    *((f"rpn.reid_feat_func.dfconv2d.0.{i}.conv.weight", f"head.reid.weights.{i}") for i in range(5)),
+    *((f"rpn.reid_feat_func_pooling.scale{i + 3}", f"embedding.cross_scale.scales.{i}") for i in range(5)),
+    ("rpn.reid_feat_func_pooling.query_fc.0.", "embedding.cross_scale.query."),
+    ("rpn.reid_feat_func_pooling.key_fc.0.", "embedding.cross_scale.key."),
+    ("rpn.reid_bn.", "embedding.norm."),
+    ("rpn.reid_bn_side.", "embedding.point_norm."),
+    ("rpn.reid_loss_func.lut", "oim.table"),
+    ("rpn.reid_loss_func.cq", "oim.queue"),
+)
+
+
+_CUHK_SYSU_IDENTITIES = 5532
+
+
+def _pcnet_options(weights: Mapping[str, Tensor], *, cuhk_sysu_nms: float) -> dict[str, Any]:
+    """What is seen of a PCNet in its weights, and what was configured beside it for the data that they are of."""
+    anchors = len(weights["head.reid.offsets.weight"]) // 18
+    options: dict[str, Any] = {
+        "anchor_ratios": (1.0, 2.0) if anchors == 4 else (2.0,),
+        "octave_scales": 2 if anchors == 4 else 1,
+        "head_convs": sum(key.startswith("head.class_tower.") and key.endswith("weight") for key in weights),
+        "head_width": weights["head.score.weight"].shape[1],
+        "shared_tower": "head.box_tower.0.weight" not in weights,
+        "triplet_weight": 2.0,
+    }
+    if len(weights["oim.table"]) != _CUHK_SYSU_IDENTITIES:
+        return options
+    options |= {"class_weight": 5.0, "box_weight": 5.0} if anchors == 4 else {"class_weight": 10.0}
+    options |= {"triplet_weight": 0.1, "triplet_margin": 0.8, "point_sets": 2, "nms_thresh_test": cuhk_sysu_nms}
+    return options | {"min_size": 800, "max_size": 1333}
+
+
 OFFICIAL = {
     "oim_caffe": Official(
         names=(
@@ -185,5 +236,14 @@ OFFICIAL = {
         options=_glcnet_options,
         as_the_original=_RAW_IDS,
     ),
+    **{
+        name: Official(
+            names=_PCNET,
+            ignored=("rpn.anchor_generator.",),
+            options=partial(_pcnet_options, cuhk_sysu_nms=nms),
+            as_the_original={"distance_loss": "none", "triplet": "code", "averaged": "as_the_original"},
+        )
+        for name, nms in (("pcnet", 0.7), ("pcnet_fast", 0.4), ("pcnet_multianchor", 0.7))
+    },
 }
 """The models whose released checkpoints are read."""

@@ -33,6 +33,8 @@ class Golden:
         for name, change in case["state_overrides"].items():
             if "multiply" in change:
                 state[name] = state[name] * change["multiply"]
+            elif "add" in change:
+                state[name] = state[name] + np.float32(change["add"])
             else:
                 state[name] = np.full_like(state[name], change["set"])
         for left, right in case.get("aliases", {}).items():
@@ -43,11 +45,12 @@ class Golden:
 
     def model(self, **options: object) -> zoo.ZooModel:
         """With these weights, in evaluation mode and float32."""
-        return zoo.load_official(self.zoo_name, self.state_dict, **self.case["config_overrides"], **options)
+        overrides = {name: value for name, value in self.case["config_overrides"].items() if name != "flip"}
+        return zoo.load_official(self.zoo_name, self.state_dict, **overrides | options)
 
     @property
     def zoo_name(self) -> str:
-        return {"oim": "oim_caffe"}.get(self.name, self.name)
+        return {"oim": "oim_caffe", "pcnet_dagger": "pcnet_multianchor"}.get(self.name, self.name)
 
     def ours(self, official: str) -> str:
         """Our name of a weight."""
@@ -61,7 +64,9 @@ class Golden:
 
     def target(self, i: int, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
         """In our convention: identities from 0, -1 for people without one."""
-        labels = torch.from_numpy(self.arrays[f"labels_{i}"]).long()
-        if self.name != "oim":
+        labels = torch.from_numpy(self.arrays[f"ids_{i}" if f"ids_{i}" in self.arrays else f"labels_{i}"]).long()
+        if self.name.startswith("pcnet"):
+            labels = labels.clamp(min=-1)
+        elif self.name != "oim":
             labels = torch.where(labels == REFERENCE_UNLABELED, -1, labels - 1)
         return {"boxes": self.boxes(i, dtype), "person_ids": labels}

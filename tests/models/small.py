@@ -13,6 +13,21 @@ _DETECTOR = {
     "freeze_stem": False,
 }
 _C4 = {**_DETECTOR, "backbone": "test_resnet"}
+_PCNET = {
+    "backbone": "test_resnet",
+    "freeze_stem": False,
+    "freeze_norms": False,
+    "min_size": 96,
+    "max_size": 128,
+    "anchor_sizes": (32, 64),
+    "head_convs": 1,
+    "pyramid_channels": 32,
+    "head_width": 8,
+    "embedding_dim": 16,
+    "nms_thresh_test": 0.95,
+    "detections_per_image": 1000,
+    "oim_queue_size": 10,
+}
 
 SMALL: dict[str, dict[str, Any]] = {
     "oim": _C4,
@@ -22,5 +37,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "seqnet": _C4,
     "glcnet": _C4,
     "glcnet_2026": _C4,
+    "pcnet": _PCNET,
+    "pcnet_fast": _PCNET,
+    "pcnet_multianchor": _PCNET,
 }
 """By the model's name."""

@@ -18,7 +18,7 @@ from psbench.zoo.layers.stages import Staged
 from psbench_data import InputError
 
 _EXAMPLES = "resnet50, convnext_tiny or swin_tiny_patch4_window7_224"
-_IN_SEQUENCE = (FeatureDictNet, EfficientNetFeatures, MobileNetV3Features)
+IN_SEQUENCE = (FeatureDictNet, EfficientNetFeatures, MobileNetV3Features)
 """timm's feature networks whose layers run one after the other, in the order in which they are registered."""
 
 
@@ -103,12 +103,12 @@ def split_backbone(name: str, *, pretrained: bool | str = False) -> tuple[C4Back
     Raises:
         InputError: timm has no such model, it has no maps of stride 16 and 32, or the weights cannot be had.
     """
-    network = _feature_network(name, pretrained)
+    network = feature_network(name, pretrained)
     info = network.feature_info
     strides, widths = info.reduction(), info.channels()
-    if not isinstance(network, _IN_SEQUENCE) or not {16, 32} <= set(strides):
+    if not isinstance(network, IN_SEQUENCE) or not {16, 32} <= set(strides):
         raise _unfit(name)
-    layers = list(_in_order(network, info.module_name()))
+    layers = list(layers_in_order(network, info.module_name()))
     place = {layer: i for i, (layer, _) in enumerate(layers)}
     stages = [stage.replace(".", "_") for stage in info.module_name()]
     c4, c5 = (max(i for i, stride in enumerate(strides) if stride == of) for of in (16, 32))
@@ -121,7 +121,7 @@ def split_backbone(name: str, *, pretrained: bool | str = False) -> tuple[C4Back
     return backbone, Res5Head(dict(layers[cut:end]), channels, channels_last=channels_last)
 
 
-def _feature_network(name: str, pretrained: bool | str) -> Any:
+def feature_network(name: str, pretrained: bool | str) -> Any:
     """timm's network without its classifier, with what it knows of its stages in `feature_info`."""
     if not timm.is_model(name):
         close = ", ".join(timm.list_models(f"*{name.split('.')[0]}*")[:5]) or _EXAMPLES
@@ -166,7 +166,7 @@ def _require_stride_16(name: str, backbone: C4Backbone) -> None:
         raise _unfit(name)
 
 
-def _in_order(network: nn.Module, stages: list[str]) -> Iterator[tuple[str, nn.Module]]:
+def layers_in_order(network: nn.Module, stages: list[str]) -> Iterator[tuple[str, nn.Module]]:
     """The layers as they run; a container whose parts are stages of their own counts as these."""
     for name, layer in network.named_children():
         if any(stage.startswith(f"{name}.") for stage in stages):

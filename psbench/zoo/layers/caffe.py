@@ -6,6 +6,8 @@ A box from x1 to x2 is x2 - x1 + 1 wide. Everything here is about one image: `tr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -70,19 +72,24 @@ def _sides(boxes: Tensor) -> Tensor:
 
 
 def grid_anchors(options: DetectorOptions, map_size: ImageSize) -> Tensor:
-    """The anchors (h * w * A, 4) of a map: position after position, at each one ratio after the other.
+    """The anchors (h * w * A, 4) of a map of stride 16; see `window_anchors`."""
+    return window_anchors(options.anchor_sizes, options.anchor_ratios, map_size, STRIDE)
 
-    An anchor is a multiple of a window of 16 x 16 pixels, reshaped to the ratio with whole sides.
+
+def window_anchors(sizes: Sequence[float], ratios: Sequence[float], map_size: ImageSize, stride: int) -> Tensor:
+    """The anchors (h * w * A, 4) float64 of a map: position after position, ratio after ratio, size after size.
+
+    An anchor is a multiple of a window of stride x stride pixels, reshaped to the ratio with whole sides.
     """
     shapes = []
-    for ratio in options.anchor_ratios:
-        width = round((STRIDE**2 / ratio) ** 0.5)
+    for ratio in ratios:
+        width = round((stride**2 / ratio) ** 0.5)
         height = round(width * ratio)
-        shapes += [(width * s / STRIDE, height * s / STRIDE) for s in options.anchor_sizes]
+        shapes += [(width * s / stride, height * s / stride) for s in sizes]
     sides = torch.tensor(shapes, dtype=torch.float64)
-    centre = (STRIDE - 1) / 2
+    centre = (stride - 1) / 2
     window = torch.cat([centre - (sides - 1) / 2, centre + (sides - 1) / 2], dim=1)
-    y, x = torch.meshgrid(*(torch.arange(n) * STRIDE for n in map_size), indexing="ij")
+    y, x = torch.meshgrid(*(torch.arange(n) * stride for n in map_size), indexing="ij")
     return (torch.stack([x, y, x, y], dim=-1).reshape(-1, 1, 4) + window).reshape(-1, 4)
 
 

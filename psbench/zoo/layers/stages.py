@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +27,15 @@ class Staged(nn.Module):
 
     def through_stages(self, x: Tensor) -> Tensor:
         """The last stage's map of the first one's input."""
+        for made in self.each_map(x):
+            x = made
+        return x
+
+    def each_map(self, x: Tensor) -> Iterator[Tensor]:
+        """Every stage's map of the first one's input."""
         for stage in self.stages():
             x = _run_again(stage, x) if self.recompute and torch.is_grad_enabled() else stage(x)
-        return x
+            yield x
 
 
 def _run_again(stage: nn.Module, x: Tensor) -> Tensor:
