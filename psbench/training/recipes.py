@@ -59,6 +59,18 @@ _PCNET_RESULTS = {
 }
 
 
+# Of no configuration that was published: what the paper's text says, and no averages, which it does not mention.
+_PCNET_ABLATION_OPTIONS = {
+    "backbone": "resnet50.tv_in1k",
+    "pretrained": True,
+    "caffe": False,
+    "min_size": 800,
+    "max_size": 1333,
+    "gallery_aggregation": False,
+}
+_PCNET_ABLATION = Published(protocol="regular", map=38.0, top1=80.6, source="PCNet, 2021, tables 1 and 2")
+
+
 def _pcnet(model: str, dataset: str) -> Recipe:
     lr, schedule = _PCNET_SCHEDULES[dataset]
     result = _PCNET_RESULTS.get((model, dataset))
@@ -191,6 +203,12 @@ _PAPERS = (
         _pcnet(model, dataset)
         for model in ("pcnet", "pcnet_fast", "pcnet_multianchor")
         for dataset in ("cuhk_sysu", "prw", "lsps")
+    ),
+    dataclasses.replace(
+        _pcnet("pcnet", "prw"),
+        name="pcnet_ablation-prw",
+        model_options=_PCNET_ABLATION_OPTIONS,
+        expected=_PCNET_ABLATION,
     ),
 )
 _SMALL: dict[str, Any] = {
