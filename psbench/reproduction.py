@@ -142,10 +142,15 @@ def run_script(
     """
     import argparse
 
+    needed = sorted({recipe_for(row.recipe).dataset for row in rows})
     parser = argparse.ArgumentParser(description=description)
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--demo", action="store_true", help="measure on synthetic data, with small recipes, in minutes")
-    where.add_argument("--data-root", type=Path, help="measure on the datasets in this folder: DATA_ROOT/cuhk_sysu")
+    where.add_argument(
+        "--data-root",
+        type=Path,
+        help="measure on the datasets in this folder: " + ", ".join(f"DATA_ROOT/{name}" for name in needed),
+    )
     parser.add_argument(
         "--output", type=Path, help="folder of runs, predictions and results (default: demo or results)"
     )

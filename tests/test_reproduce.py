@@ -49,13 +49,15 @@ def test_workspace_goes_on_and_trains_what_a_recipe_starts_from(
     assert run.record.started_from == file_digest(first.folder / "model.safetensors")
 
 
-@pytest.mark.parametrize("name", ["table5.py", "gallery_curves.py"])
+@pytest.mark.parametrize("name", ["table1.py", "table2.py", "table3.py", "table5.py", "gallery_curves.py"])
 def test_scripts_explain_themselves(name: str, tmp_path: Path) -> None:
     shown = _script(name, "--help", cwd=tmp_path)
     assert "--demo" in shown.stdout
     refused = _script(name, "--data-root", "nowhere", cwd=tmp_path)
     assert refused.returncode == 1
-    assert "nowhere/cuhk_sysu: this folder does not exist" in refused.stderr
+    dataset = "prw" if name in ("table1.py", "table2.py", "table3.py") else "cuhk_sysu"
+    assert f"nowhere/{dataset}: this folder does not exist" in refused.stderr
+    assert f"DATA_ROOT/{dataset}" in shown.stdout
     assert "Traceback" not in refused.stderr
 
 
