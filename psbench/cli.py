@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from psbench.cli_efficiency import efficiency, parsed_size
 from psbench.cli_judging import Data, Folder, Root, compare, evaluate
+from psbench.cli_looking import view_points
 from psbench.cli_prediction import predict
 from psbench.cli_training import parsed_changes, train
 from psbench.doctor import diagnose, require_zoo
@@ -74,18 +75,18 @@ def cost(
     require_zoo()
     from psbench import zoo
     from psbench.zoo.cost import cost as count
-    from psbench_data import InputError
 
-    if not (sides := re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", size, re.ASCII)):
-        raise InputError(f"--size {size}: expected HEIGHTxWIDTH, for example 900x1500.")
+    height, width = parsed_size(size)
     made = zoo.create(model, num_identities=1, **parsed_changes(changes))
-    typer.echo(str(count(made, int(sides[1]), int(sides[2]), rois=rois, people=people)))
+    typer.echo(str(count(made, height, width, rois=rois, people=people)))
 
 
+app.command()(efficiency)
 app.command()(train)
 app.command()(predict)
 app.command()(evaluate)
 app.command()(compare)
+app.command()(view_points)
 
 
 @app.command()

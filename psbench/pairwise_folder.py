@@ -7,6 +7,7 @@ queries.parquet       one row a query: scene string or null, box float[4] or nul
 pairs-00000.parquet   one row a pair that was searched: query int32 (row of queries.parquet), scene int32 (row of
                       scenes.parquet), boxes list<float[4]>, similarities list<float>, proposal_similarities list<float>
                       (null in every row if there are none)
+cost.json             optional, what a search took, see `psbench.inference.search_cost`
 """
 
 from __future__ import annotations
@@ -61,13 +62,23 @@ def write(predictions: PairwisePredictions, folder: Path) -> Path:
 
 def write_into(predictions: PairwisePredictions, partial: Path) -> None:
     """Write the files of a predictions folder into a folder that is there."""
-    import pyarrow as pa
+    write_frame(predictions, partial, write_pairs(predictions, partial))
 
+
+def write_pairs(predictions: PairwisePredictions, partial: Path, name: str = "pairs") -> list[Shard]:
+    """Write the pairs into a folder, as files whose names begin so, and give the manifest's lines about them."""
     shards: list[Shard] = []
     for start in range(0, len(predictions.pair_queries), _PAIRS_PER_SHARD):
         stop = min(start + _PAIRS_PER_SHARD, len(predictions.pair_queries))
-        path = partial / f"pairs-{len(shards):05d}.parquet"
-        shards.append(write_shard(_pairs_to_table(predictions, start, stop), path))
+        path = partial / f"{name}-{len(shards):05d}.parquet"
+        shards.append(write_shard(pairs_to_table(predictions, start, stop), path))
+    return shards
+
+
+def write_frame(predictions: PairwisePredictions, partial: Path, pairs: list[Shard]) -> None:
+    """Write all but the pairs, whose files are there and need not be in the predictions; the manifest last."""
+    import pyarrow as pa
+
     scenes = pa.Table.from_arrays([pa.array(predictions.scene_names, pa.string())], schema=_scene_schema())
     keys = query_columns(predictions.num_queries, predictions.query_scenes, predictions.query_boxes)
     manifest = Manifest(
@@ -77,7 +88,7 @@ def write_into(predictions: PairwisePredictions, partial: Path) -> None:
         synthetic=predictions.synthetic,
         scenes=write_shard(scenes, partial / "scenes.parquet"),
         queries=write_shard(pa.Table.from_arrays(keys, schema=_query_schema()), partial / "queries.parquet"),
-        pairs=shards,
+        pairs=pairs,
     )
     write_manifest(manifest, partial)
 
@@ -109,6 +120,16 @@ def read(folder: Path) -> PairwisePredictions:
     )
     intake.raise_faults()
     return predictions.by_query()
+
+
+def count_proposals(folder: Path) -> tuple[int, int]:
+    """How many proposals there are, and of how many pairs; little of the folder is read for it."""
+    import pyarrow.parquet as pq
+
+    shards = read_manifest(folder, Manifest).pairs
+    column = "similarities"
+    proposals = (list_lengths(pq.read_table(folder / s.file, columns=[column]), column).sum() for s in shards)
+    return int(sum(proposals)), sum(shard.rows for shard in shards)
 
 
 def _read_pairs(folder: Path, shard: Shard, intake: Intake) -> pa.Table | None:
@@ -184,7 +205,8 @@ def _pair_schema() -> pa.Schema:
     )
 
 
-def _pairs_to_table(predictions: PairwisePredictions, start: int, stop: int) -> pa.Table:
+def pairs_to_table(predictions: PairwisePredictions, start: int, stop: int) -> pa.Table:
+    """Some pairs as the rows of a shard."""
     import pyarrow as pa
 
     rows = slice(predictions.offsets[start], predictions.offsets[stop])

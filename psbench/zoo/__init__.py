@@ -11,11 +11,22 @@ from typing import Any
 from pydantic import ValidationError
 
 from psbench.intake import is_whole
-from psbench.zoo.interface import Detections, PersonSearcher, ZooModel
+from psbench.zoo.interface import Detections, Found, JointModel, PersonSearcher, ZooModel
 from psbench_data.errors import InputError, near_names
 from psbench_data.validation import value_error
 
-__all__ = ["Detections", "PersonSearcher", "ZooModel", "available", "create", "load_official", "model_class"]
+__all__ = [
+    "Detections",
+    "Found",
+    "JointModel",
+    "PersonSearcher",
+    "ZooModel",
+    "available",
+    "create",
+    "load_official",
+    "model_class",
+    "options_for",
+]
 
 
 _MODELS = {
@@ -29,6 +40,9 @@ _MODELS = {
     "pcnet": "psbench.zoo.pcnet:PCNet",
     "pcnet_fast": "psbench.zoo.pcnet:PCNetFast",
     "pcnet_multianchor": "psbench.zoo.pcnet:PCNetMultianchor",
+    "igpn": "psbench.zoo.igpn:IGPN",
+    "reid_resnet50": "psbench.zoo.reid:ReIDResNet50",
+    "reid_pcb": "psbench.zoo.reid:ReIDPCB",
 }
 """Where each model is; imported when it is asked for."""
 
@@ -60,7 +74,7 @@ def create(name: str, *, num_identities: int, **options: Any) -> ZooModel:
             the defaults are the paper's.
 
     Returns:
-        A `PersonSearcher` and `nn.Module`, in training mode, on the CPU.
+        An `nn.Module` in training mode, on the CPU; most are a `PersonSearcher`, see `ZooModel.trains_on`.
 
     Raises:
         InputError: the name or an option is unknown, or an option has an impossible value.
@@ -73,14 +87,22 @@ def create(name: str, *, num_identities: int, **options: Any) -> ZooModel:
     """
     if not is_whole(num_identities) or num_identities < 1:
         raise InputError(f"{name}: num_identities is {num_identities!r}, expected a whole number from 1.")
-    model = model_class(name)
-    options_type = model.options_type
+    return model_class(name)(int(num_identities), options_for(name, **options))
+
+
+def options_for(name: str, **options: Any) -> Any:
+    """What `create` makes a model with: an instance of its `options_type`.
+
+    Raises:
+        InputError: as `create`.
+    """
+    options_type = model_class(name).options_type
     known = {field.name for field in dataclasses.fields(options_type)}
     unknown = [f"{name} has no option {key!r}. {near_names(key, known)}" for key in options if key not in known]
     if unknown:
         raise InputError(unknown)
     try:
-        return model(int(num_identities), options_type(**options))
+        return options_type(**options)
     except ValidationError as error:
         raise value_error(f"{name}: option", error) from None
 

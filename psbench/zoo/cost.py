@@ -22,7 +22,8 @@ class Part:
 
     Attributes:
         name: of the module.
-        per: what it runs once for: the image, a proposal, or a proposal that was found to be a person.
+        per: what it runs once for: the image, a query, a query in the image, a proposal, or a proposal that was found
+            to be a person.
         gmac: 10^9 multiply-adds each time, those of convolutions and matrix products; a FLOP count is twice as large.
         parameters: of the module.
     """
@@ -35,7 +36,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Cost:
-    """What detecting the people of one image costs.
+    """What detecting the people of one image costs, or searching it for one query.
 
     Attributes:
         parts: in the order in which they run.
@@ -54,7 +55,8 @@ class Cost:
     @property
     def gmac(self) -> float:
         """10^9 multiply-adds in total."""
-        return self.per("image") + self.rois * self.per("RoI") + self.people * self.per("person")
+        once = self.per("image") + self.per("query") + self.per("pair")
+        return once + self.rois * self.per("RoI") + self.people * self.per("person")
 
     def per(self, unit: Unit) -> float:
         """10^9 multiply-adds of all parts that run once for each of these."""
@@ -70,7 +72,7 @@ class Cost:
 
 @torch.no_grad()
 def cost(model: ZooModel, height: int, width: int, *, rois: int = 300, people: int = 10) -> Cost:
-    """Count what detecting the people of one image takes.
+    """Count what detecting the people of one image takes; of a pairwise model, what searching it for one query takes.
 
     Nothing is computed: the network runs on tensors that have shapes and no values. Non-maximum suppression, pooling
     and element-wise layers are not counted; they are less than a thousandth of the whole.
@@ -87,7 +89,7 @@ def cost(model: ZooModel, height: int, width: int, *, rois: int = 300, people: i
         >>> round(cost(zoo.create("seqnet", num_identities=1), 900, 1500, people=0).gmac, 1)
         385.8
     """
-    shadow = copy.deepcopy(model).to("meta").eval()
+    shadow = copy.deepcopy(model).to("meta").eval().requires_grad_(False)
     parts: list[Part] = []
     with FlopCounterMode(display=False, custom_mapping=_DEFORMABLE) as counter:
         spent = _watch(shadow, counter)

@@ -50,6 +50,35 @@ def check_inputs(
         _require_values(images, targets, num_identities)
 
 
+def check_pairs(
+    targets: Sequence[dict[str, Tensor]], size: tuple[int, int], device: torch.device, *, num_identities: int
+) -> None:
+    """Check what the targets of pairs have in addition: whom to search for; the device is waited for once.
+
+    Args:
+        targets: `query_patch` (3, h, w), uint8 or floating point in [0, 1], and `query_id` () int64 each.
+        size: h and w.
+        device: of the images.
+        num_identities: K.
+
+    Raises:
+        InputError: listing every fault, each with the number of its image, from 0.
+    """
+    faults = [fault for i, t in enumerate(targets) for fault in _query_form(f"image {i}", t, size, device)]
+    if faults:
+        raise InputError(faults)
+    ids = torch.stack([target["query_id"] for target in targets]).tolist()
+    extremes = torch.stack([torch.stack(target["query_patch"].aminmax()).double() for target in targets]).tolist()
+    for i, (person, (low, high), target) in enumerate(zip(ids, extremes, targets, strict=True)):
+        if not 0 <= person < num_identities:
+            faults.append(f"image {i} is searched for person {person}, expected one of 0 to {num_identities - 1}.")
+        # Written so that NaN does not pass.
+        if target["query_patch"].is_floating_point() and not (low >= -_SLACK and high <= 1 + _SLACK):
+            faults.append(f"image {i}: its query_patch has values from {low:.4g} to {high:.4g}, expected [0, 1].")
+    if faults:
+        raise InputError(faults)
+
+
 def check_boxes(boxes: Sequence[Tensor], images: Sequence[Tensor] | Tensor) -> None:
     """Check the boxes that are to be embedded; the device is waited for once.
 
@@ -109,6 +138,24 @@ def _target_form(what: str, target: Any, device: torch.device | None) -> list[st
         faults.append(f"{what}: its person_ids are on {ids.device}, the images on {device}: move them to one device.")
     elif not faults and len(ids) != len(boxes):
         faults.append(f"{what} has {len(boxes)} boxes and {len(ids)} person_ids, expected one a box.")
+    return faults
+
+
+def _query_form(what: str, target: Any, size: tuple[int, int], device: torch.device) -> list[str]:
+    missing = [key for key in ("query_patch", "query_id") if not isinstance(target, dict) or key not in target]
+    if missing:
+        return [f"{what}: its target has no {' and no '.join(map(repr, missing))}."]
+    patch, person, faults = target["query_patch"], target["query_id"], []
+    shape, dtype = tuple(patch.shape), patch.dtype
+    if shape != (3, *size) or not (dtype == torch.uint8 or patch.is_floating_point()):
+        faults.append(
+            f"{what}: its query_patch is {_name(patch)} of shape {shape}, expected {(3, *size)}, uint8 or floating "
+            "point: see psbench.zoo.layers.patches.query_patch."
+        )
+    if person.ndim or person.dtype != torch.int64:
+        faults.append(f"{what}: its query_id is {_name(person)} of shape {tuple(person.shape)}, expected () int64.")
+    if {patch.device, person.device} != {device}:
+        faults.append(f"{what}: its query is not on {device}, as the images are: move them to one device.")
     return faults
 
 

@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-Unit = Literal["image", "RoI", "person"]
-"""What a layer runs once for: the image, a proposal, or a proposal that was found to be a person (two-stage heads)."""
+Unit = Literal["image", "query", "pair", "RoI", "person"]
+"""What a layer runs once for: the image, a query, a query in an image (pairwise models), a proposal, or a proposal that
+was found to be a person (two-stage heads)."""
 
 
 @dataclass(eq=False)
@@ -28,6 +29,21 @@ class Detections:
     boxes: Tensor
     scores: Tensor
     embeddings: Tensor
+
+
+@dataclass(eq=False)
+class Found:
+    """What a pairwise model finds of one query in one scene, the most similar first.
+
+    Attributes:
+        boxes: (n, 4) of the model's type (float32), xyxy, pixels of the scene as it was given.
+        similarities: (n,) in [0, 1].
+        target: () in [0, 1], how probable it is that the query is in the scene at all; None if the model does not say.
+    """
+
+    boxes: Tensor
+    similarities: Tensor
+    target: Tensor | None = None
 
 
 @runtime_checkable
@@ -75,12 +91,13 @@ def inference(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class ZooModel(nn.Module):
-    """A `PersonSearcher` that is a torch module: what the zoo makes and training takes.
+    """A torch module of the zoo: what training takes, and weights are kept of.
 
     Attributes:
         options_type: the dataclass of its options.
         options: with which it was made.
         training_only: prefixes of the state that only training needs; it is left out of a run's weights.
+        trains_on: what `forward` takes: whole scenes, pairs of a query and a scene, or crops of one person each.
         size_bucket: in training mode, batches are padded to multiples of so many pixels, for fewer different sizes.
             Detecting and embedding leave it aside, and so does `preprocessing`; models that never pad ignore it.
     """
@@ -88,7 +105,23 @@ class ZooModel(nn.Module):
     options_type: ClassVar[type]
     options: Any
     training_only: ClassVar[tuple[str, ...]] = ()
+    trains_on: ClassVar[Literal["scenes", "pairs", "crops"]] = "scenes"
     size_bucket: int = 1
+
+    @abstractmethod
+    def walk(self, image: Tensor) -> Iterator[Unit]:
+        """Run the layers that inference takes, each once, on an image (3, H, W) and one RoI, for counting their cost.
+
+        Yields after some of them what they run once for. Values play no part: the tensors have none.
+        """
+
+    @abstractmethod
+    def preprocessing(self) -> dict[str, Any]:
+        """What is done to images before the network sees them, as plain values that are kept with its weights."""
+
+
+class JointModel(ZooModel):
+    """A `PersonSearcher` of the zoo: one network that detects people and embeds them."""
 
     @abstractmethod
     def detect(self, images: list[Tensor], include: list[Tensor] | None = None) -> list[Detections]:
@@ -97,14 +130,3 @@ class ZooModel(nn.Module):
     @abstractmethod
     def embed(self, images: list[Tensor], boxes: list[Tensor]) -> list[Tensor]:
         """See `PersonSearcher`."""
-
-    @abstractmethod
-    def walk(self, image: Tensor) -> Iterator[Unit]:
-        """Run the layers that detecting takes, each once, on an image (3, H, W) and one RoI, for counting their cost.
-
-        Yields after some of them what they run once for. Values play no part: the tensors have none.
-        """
-
-    @abstractmethod
-    def preprocessing(self) -> dict[str, Any]:
-        """What is done to images before the network sees them, as plain values that are kept with its weights."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torchvision.ops import RoIPool
 
 from psbench.zoo.inputs import check_boxes, check_inputs
-from psbench.zoo.interface import Detections, Unit, ZooModel, inference
+from psbench.zoo.interface import Detections, JointModel, Unit, inference
 from psbench.zoo.layers.caffe import DELTA_STD, STRIDE, CaffeRPN, decode_boxes, resize_image, sample_rois
 from psbench.zoo.layers.caffe_resnet import CaffeBackbone, CaffeHead
 from psbench.zoo.layers.faster_rcnn import (
@@ -73,7 +73,7 @@ class EncodedImage:
     scale: float
 
 
-class OIMCaffe(ZooModel):
+class OIMCaffe(JointModel):
     """A Faster R-CNN whose head also gives a feature for re-identification; it sees one image at a time."""
 
     options_type = OIMCaffeOptions

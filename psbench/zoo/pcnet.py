@@ -9,7 +9,6 @@ image -> ResNet-50 -> pyramid P3..P7
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -17,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from psbench.zoo.inputs import check_boxes, check_inputs
-from psbench.zoo.interface import Detections, Unit, ZooModel, inference
+from psbench.zoo.interface import Detections, JointModel, Unit, inference
 from psbench.zoo.layers.caffe import box_iou
 from psbench.zoo.layers.contextual_points import distance_loss
 from psbench.zoo.layers.cross_scale import (
@@ -30,18 +29,16 @@ from psbench.zoo.layers.cross_scale import (
 )
 from psbench.zoo.layers.faster_rcnn import (
     DetectorOptions,
-    ImageSize,
     keep_detections,
     to_original_pixels,
     to_resized_pixels,
 )
 from psbench.zoo.layers.oim import OIMLoss
-from psbench.zoo.layers.pcnet_head import HeadOutput, PCNetHead
+from psbench.zoo.layers.pcnet_head import PCNetHead
 from psbench.zoo.layers.pixels import CAFFE, IMAGENET, MULTIPLE, fitted_size, make_batch, resize_picture
 from psbench.zoo.layers.precision import full
 from psbench.zoo.layers.pyramid import STRIDES, feature_pyramid, pyramid_backbone
 from psbench.zoo.layers.retina import (
-    Grid,
     candidate_anchors,
     classification_loss,
     decode_boxes,
@@ -50,31 +47,13 @@ from psbench.zoo.layers.retina import (
     regression_loss,
 )
 from psbench.zoo.pcnet_options import PCNetFastOptions, PCNetMultianchorOptions, PCNetOptions
+from psbench.zoo.pcnet_state import EncodedImages, People
 
 GALLERY_IOU, QUERY_IOU = 0.6, 0.5
 """Of candidates whose features are averaged for a detection, and for a given box; fixed in the original."""
 
 
-@dataclass(frozen=True, eq=False)
-class EncodedImages:
-    """A batch of images inside the network.
-
-    Attributes:
-        maps: of the pyramid, (B, C, h, w) each.
-        found: what the head says of every anchor.
-        grid: the anchors.
-        sizes: of the resized images, without their padding.
-        original_sizes: as they were given.
-    """
-
-    maps: list[Tensor]
-    found: HeadOutput
-    grid: Grid
-    sizes: list[ImageSize]
-    original_sizes: list[ImageSize]
-
-
-class PCNet(ZooModel):
+class PCNet(JointModel):
     """A RetinaNet that finds people in the features they are told apart by."""
 
     options_type: ClassVar[type[PCNetOptions]] = PCNetOptions
@@ -167,6 +146,16 @@ class PCNet(ZooModel):
 
     def image_detections(self, encoded: EncodedImages, i: int, known: Tensor) -> Detections:
         """The people of image i, known boxes (k, 4) first."""
+        people = self.find(encoded, i, known)
+        found = to_original_pixels(people.boxes[len(known) :], encoded.sizes[i], encoded.original_sizes[i])
+        return Detections(
+            boxes=torch.cat([known, found]),
+            scores=people.scores,
+            embeddings=self.unit(self.aggregate(encoded, i, people.points, people.boxes)),
+        )
+
+    def find(self, encoded: EncodedImages, i: int, known: Tensor) -> People:
+        """Known boxes (k, 4) of image i as they are given, and the people that are detected there."""
         o, k, grid = self.options, len(known), encoded.grid
         scores = encoded.found.logits[i].sigmoid()
         counts = [o.num_anchors * count for count in grid.counts]
@@ -186,12 +175,7 @@ class PCNet(ZooModel):
         else:
             points = points[new]
         points = torch.cat([self.point_features(encoded, i, given), points])
-        found = to_original_pixels(boxes[new], encoded.sizes[i], encoded.original_sizes[i])
-        return Detections(
-            boxes=torch.cat([known, found]),
-            scores=sure[kept],
-            embeddings=self.unit(self.aggregate(encoded, i, points, both[kept])),
-        )
+        return People(boxes=both[kept], scores=sure[kept], points=points, anchors=candidates[new])
 
     @inference
     def embed(self, images: list[Tensor], boxes: list[Tensor]) -> list[Tensor]:
@@ -253,12 +237,16 @@ class PCNet(ZooModel):
             return self.embedding["rois"]([x[i : i + 1] for x in encoded.maps], STRIDES, boxes)
         if "cross_scale" not in self.embedding:
             return points
+        return self.embedding["cross_scale"](points, *self.candidates(encoded, i, boxes))
+
+    def candidates(self, encoded: EncodedImages, i: int, boxes: Tensor) -> tuple[Tensor, list[int], Tensor]:
+        """Features (L, D) of all locations of image i, how many each level has, and which count for a box, (n, L)."""
         height, width = encoded.sizes[i]
         region = boxes if self.options.cross_scale == "box" else boxes.new_tensor([[-1, -1, width, height]])
         inside = points_in_boxes(encoded.grid.centres, region).expand(len(boxes), -1)
         # Of several anchors at a location, their mean.
         each = encoded.found.reid[i].unflatten(0, (-1, self.options.num_anchors)).mean(dim=1)
-        return self.embedding["cross_scale"](points, each, encoded.grid.counts, inside)
+        return each, encoded.grid.counts, inside
 
     def unit(self, f: Tensor) -> Tensor:
         """Embeddings (n, D) of f (n, D)."""

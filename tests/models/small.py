@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from psbench import zoo
+
 _DETECTOR = {
     "min_size": 96,
     "max_size": 128,
@@ -28,6 +30,18 @@ _PCNET = {
     "detections_per_image": 1000,
     "oim_queue_size": 10,
 }
+_IGPN = {
+    "backbone": "test_resnet",
+    "freeze_norms": False,
+    "min_size": 96,
+    "max_size": 128,
+    "query_size": (96, 32),
+    "anchor_sizes": (16, 32, 64),
+    "correlation_width": 16,
+    "relation_width": 16,
+    "local_width": 16,
+}
+_REID = {"backbone": "test_resnet", "size": (64, 48)}
 
 SMALL: dict[str, dict[str, Any]] = {
     "oim": _C4,
@@ -40,5 +54,10 @@ SMALL: dict[str, dict[str, Any]] = {
     "pcnet": _PCNET,
     "pcnet_fast": _PCNET,
     "pcnet_multianchor": _PCNET,
+    "igpn": _IGPN,
+    "reid_resnet50": {**_REID, "embedding_dim": 16},
+    "reid_pcb": {**_REID, "stripes": 3, "reduced_dim": 8},
 }
 """By the model's name."""
+JOINT = tuple(name for name in zoo.available() if issubclass(zoo.model_class(name), zoo.JointModel))
+"""The models that detect and embed in one."""

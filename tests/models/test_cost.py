@@ -6,7 +6,7 @@ import pytest
 
 from psbench import zoo
 from psbench.zoo.cost import Cost, cost
-from tests.models.small import SMALL
+from tests.models.small import JOINT, SMALL
 
 
 def _flop(counted: Cost) -> dict[str, float]:
@@ -76,7 +76,7 @@ def test_oim_caffe(size: tuple[int, int], trunk: float, rpn: float, total: float
     assert round(2 * counted.gmac, 1) == total
 
 
-@pytest.mark.parametrize("name", zoo.available())
+@pytest.mark.parametrize("name", JOINT)
 def test_parts_hold_all_parameters(name: str) -> None:
     model = zoo.create(name, num_identities=3, **SMALL[name])
     counted = cost(model, 96, 128)

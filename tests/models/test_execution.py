@@ -16,7 +16,7 @@ from psbench import InputError, zoo
 from psbench.training.execution import arrange, training_mode
 from psbench.training.recipe import Execution, Recipe
 from psbench.zoo.layers.stages import Staged
-from tests.models.small import SMALL
+from tests.models.small import JOINT, SMALL
 
 BOXES = torch.tensor([[10.0, 10, 50, 90], [60.0, 10, 90, 90], [20.0, 5, 60, 80]])
 LABELLED, UNLABELLED = torch.tensor([0, 3, -1]), torch.tensor([-1, -1, -1])
@@ -24,7 +24,7 @@ ALONE = SimpleNamespace(device=torch.device("cpu"), num_processes=1)
 FOUR_GPUS = SimpleNamespace(device=torch.device("cuda"), num_processes=4)
 SQUARE = ((96, 128), (96, 128))
 
-all_models = pytest.mark.parametrize("name", zoo.available())
+all_models = pytest.mark.parametrize("name", JOINT)
 
 
 def _target(boxes: Tensor, person_ids: Tensor) -> dict[str, Tensor]:
@@ -129,7 +129,7 @@ def test_frozen_batch_norm_lets_group_context_train_on_single_images() -> None:
 
 # The last one's norms end in an activation of their own.
 @pytest.mark.parametrize(
-    ("name", "options"), [*((name, {}) for name in zoo.available()), ("oim", {"backbone": "test_efficientnet"})]
+    ("name", "options"), [*((name, {}) for name in JOINT), ("oim", {"backbone": "test_efficientnet"})]
 )
 def test_synchronised_batch_norm_is_everywhere_and_changes_nothing_else(name: str, options: dict) -> None:
     plain = _model(name, options=options)

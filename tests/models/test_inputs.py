@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from psbench import InputError, zoo
 from psbench.zoo.inputs import check_boxes, check_inputs
-from tests.models.small import SMALL
+from tests.models.small import JOINT, SMALL
 
 GOOD = [10.0, 10.0, 50.0, 90.0]
 NAN = float("nan")
@@ -152,7 +152,7 @@ def test_device_is_waited_for_once() -> None:
     assert waits.count == 1
 
 
-@pytest.mark.parametrize("name", zoo.available())
+@pytest.mark.parametrize("name", JOINT)
 def test_every_model_checks_what_it_is_given(name: str) -> None:
     torch.manual_seed(0)
     model = zoo.create(name, num_identities=5, **SMALL[name])

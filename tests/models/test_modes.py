@@ -6,12 +6,12 @@ from torch import Tensor
 
 from psbench import InputError, zoo
 from psbench.zoo.layers.c4 import C4Searcher
-from tests.models.small import SMALL
+from tests.models.small import JOINT, SMALL
 
 BOXES = [[10.0, 10, 50, 90], [60.0, 10, 90, 90], [20.0, 5, 60, 80]]
 
 
-@pytest.fixture(params=zoo.available())
+@pytest.fixture(params=JOINT)
 def model(request: pytest.FixtureRequest) -> zoo.ZooModel:
     torch.manual_seed(0)
     options = SMALL[request.param] | {"score_thresh_test": 0.0}
@@ -87,7 +87,7 @@ def test_the_first_image_does_not_decide_how_later_ones_are_pooled(model: zoo.Zo
 
 
 def _name(model: zoo.ZooModel) -> str:
-    return next(name for name in zoo.available() if type(model) is zoo.model_class(name))
+    return next(name for name in JOINT if type(model) is zoo.model_class(name))
 
 
 def test_an_image_of_which_nothing_would_remain_is_refused(model: zoo.ZooModel) -> None:

@@ -18,13 +18,13 @@ from psbench.training.checkpoints import newest
 from psbench.zoo.layers.precision import full
 from psbench_data import PersonSearchDataset
 from tests.models.golden import Golden
-from tests.models.small import SMALL
+from tests.models.small import JOINT, SMALL
 from tests.models.test_training import TINY, losses_of
 
 BOXES = [torch.tensor([[10.3, 8.1, 47.7, 91.9], [60.2, 5.5, 99.1, 88.8]]), torch.tensor([[30.9, 20.2, 70.1, 94.6]])]
 
 
-@pytest.fixture(params=zoo.available())
+@pytest.fixture(params=JOINT)
 def model(request: pytest.FixtureRequest) -> Iterator[zoo.ZooModel]:
     torch.manual_seed(0)
     with torch.random.fork_rng():

@@ -7,7 +7,7 @@ import pickle
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import timm
 import torch
@@ -92,16 +92,20 @@ class Res5Head(Staged):
         return copy.deepcopy(self)
 
 
-def split_backbone(name: str, *, pretrained: bool | str = False) -> tuple[C4Backbone, Res5Head]:
+def split_backbone(
+    name: str, *, pretrained: bool | str = False, last_stride: Literal[1, 2] = 2
+) -> tuple[C4Backbone, Res5Head]:
     """Build a timm network and cut it after its last map of stride 16.
 
     Args:
         name: a timm name such as `resnet50`, `resnet50.tv_in1k` (the weights that the papers start from), `resnet10t`,
             `convnext_tiny`, `swin_tiny_patch4_window7_224`.
         pretrained: fetch timm's weights for that name, or the path of a file that holds them (.safetensors, .pth).
+        last_stride: with 1 the second part keeps the size of its maps, with the same weights.
 
     Raises:
-        InputError: timm has no such model, it has no maps of stride 16 and 32, or the weights cannot be had.
+        InputError: timm has no such model, it has no maps of stride 16 and 32, or the weights cannot be had; the second
+            part cannot run with stride 1.
     """
     network = feature_network(name, pretrained)
     info = network.feature_info
@@ -118,7 +122,10 @@ def split_backbone(name: str, *, pretrained: bool | str = False) -> tuple[C4Back
     backbone = C4Backbone(dict(layers[:cut]), widths[c4], stem=stem, channels_last=channels_last)
     _require_stride_16(name, backbone)
     channels = {"res4": widths[c4], "res5": widths[c5]}
-    return backbone, Res5Head(dict(layers[cut:end]), channels, channels_last=channels_last)
+    head = Res5Head(dict(layers[cut:end]), channels, channels_last=channels_last)
+    if last_stride == 1:
+        _keep_size(name, head)
+    return backbone, head
 
 
 def feature_network(name: str, pretrained: bool | str) -> Any:
@@ -164,6 +171,26 @@ def _require_stride_16(name: str, backbone: C4Backbone) -> None:
     backbone.train()
     if size != (4, 6):
         raise _unfit(name)
+
+
+@torch.no_grad()
+def _keep_size(name: str, head: Res5Head) -> None:
+    """Take the stride out of a head, as timm builds blocks without one."""
+    for module in list(head.modules()):
+        for part, layer in module.named_children():
+            if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2):
+                layer.stride = (1, 1)
+            elif isinstance(layer, nn.AvgPool2d) and layer.stride == 2:
+                setattr(module, part, nn.Identity())
+    try:
+        size = head.eval().maps(torch.zeros(1, head.channels["res4"], 4, 6))["res5"].shape[2:]
+    except RuntimeError:
+        size = None
+    head.train()
+    if size != (4, 6):
+        raise InputError(
+            f"the last stage of backbone {name!r} cannot run with stride 1. Take a ResNet, for example resnet50."
+        )
 
 
 def layers_in_order(network: nn.Module, stages: list[str]) -> Iterator[tuple[str, nn.Module]]:

@@ -16,8 +16,8 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import RoIAlign
 
 from psbench.zoo.inputs import check_boxes, check_inputs
-from psbench.zoo.interface import Detections, Unit, ZooModel
-from psbench.zoo.layers.backbone import split_backbone
+from psbench.zoo.interface import Detections, JointModel, Unit, ZooModel
+from psbench.zoo.layers.backbone import C4Backbone, split_backbone
 from psbench.zoo.layers.faster_rcnn import (
     DetectorOptions,
     ImageSize,
@@ -38,19 +38,28 @@ Weight = Annotated[float, Field(ge=0)]
 
 
 @checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
-class C4Options(OIMLossOptions, DetectorOptions):
-    """Options of every system on a C4 map; the defaults are those of NAE and SeqNet on CUHK-SYSU.
+class TrunkOptions(DetectorOptions):
+    """Options of everything that has a C4 map.
 
     Attributes:
         backbone: a timm network with maps of stride 16 and 32: a ResNet, ConvNeXt, Swin, ..., see `split_backbone`.
         pretrained: start from timm's weights of that name, or from the file at this path.
         freeze_stem: do not train what comes before the first stage; of a ResNet the first convolution and batch norm.
-        weight_by_score: multiply a detection's embedding by its score (confidence weighted similarity, NAE).
     """
 
     backbone: str = "resnet50.tv_in1k"
     pretrained: bool | str = False
     freeze_stem: bool = True
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class C4Options(OIMLossOptions, TrunkOptions):
+    """Options of every joint system on a C4 map; the defaults are those of NAE and SeqNet on CUHK-SYSU.
+
+    Attributes:
+        weight_by_score: multiply a detection's embedding by its score (confidence weighted similarity, NAE).
+    """
+
     weight_by_score: bool = True
 
 
@@ -90,8 +99,91 @@ class Encoded:
         ]
 
 
-class C4Searcher(ZooModel):
-    """The trunk of a two-stage system; a system adds what it does with RoIs.
+class C4Trunk(ZooModel):
+    """What a system does with whole images: they become one map.
+
+    Attributes:
+        id_bound: a person id from there on is a fault in a target; None where it is not.
+    """
+
+    options: Any
+    id_bound: int | None
+
+    def __init__(self, num_identities: int, options: TrunkOptions, backbone: C4Backbone) -> None:
+        """Take the part of the backbone that sees images.
+
+        Args:
+            num_identities: K, labelled identities of the training split.
+            options: see the system's.
+            backbone: up to stride 16.
+        """
+        super().__init__()
+        self.options = options
+        self.id_bound = num_identities
+        self.transform = make_transform(options)
+        self.backbone = backbone
+        if options.freeze_stem:
+            self.backbone.freeze_stem()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return next(self.backbone.parameters()).dtype
+
+    def encode(self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None) -> Encoded:
+        """Images, and with them targets, as they are given, to the map that everything else is taken from.
+
+        Raises:
+            InputError: see `check_inputs`.
+        """
+        self.check(images, targets)
+        return self.encode_checked(images, targets)
+
+    def check(self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None) -> None:
+        """Refuse what `encode` cannot take.
+
+        Raises:
+            InputError: see `check_inputs`; or an image is so narrow that, resized, nothing is left of it.
+        """
+        check_inputs(images, targets, num_identities=self.id_bound)
+        o = self.options
+        narrow = [
+            f"image {i} of {height}x{width} pixels is too narrow: its long side is resized to {o.max_size} pixels at "
+            f"most, and its short one would be less than {STRIDE}."
+            for i, (height, width) in enumerate(_sizes(images))
+            if min(height, width) * min(o.min_size / min(height, width), o.max_size / max(height, width)) < STRIDE
+        ]
+        if narrow:
+            raise InputError(narrow)
+
+    def encode_checked(self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None) -> Encoded:
+        """As `encode`, of what `check` has seen."""
+        sizes = _sizes(images)
+        images = [image.to(self.dtype) for image in images]
+        if targets is not None:
+            targets = [target | {"boxes": target["boxes"].to(self.dtype)} for target in targets]
+        batch, resized = self.transform(images, targets)
+        if self.training:
+            height, width = batch.tensors.shape[-2:]
+            more = F.pad(batch.tensors, (0, -width % self.size_bucket, 0, -height % self.size_bucket))
+            batch = ImageList(more, batch.image_sizes)
+        return Encoded(batch, sizes, self.backbone(batch.tensors), resized or [])
+
+    def preprocessing(self) -> dict[str, Any]:
+        """See `ZooModel`."""
+        return {
+            "channels": "RGB",
+            "range": 1,
+            "mean": self.transform.image_mean,
+            "std": self.transform.image_std,
+            "min_size": self.options.min_size,
+            "max_size": self.options.max_size,
+            "padded_to": self.transform.size_divisible,
+        }
+
+
+class C4Searcher(C4Trunk, JointModel):
+    """The trunk of a two-stage joint system; a system adds what it does with RoIs.
 
     Attributes:
         box_head: res5, over pooled RoI maps.
@@ -106,47 +198,13 @@ class C4Searcher(ZooModel):
             num_identities: K, labelled identities of the training split.
             options: see the system's.
         """
-        super().__init__()
-        self.options = o = options
-        self.transform = make_transform(o)
-        self.backbone, self.box_head = split_backbone(o.backbone, pretrained=o.pretrained)
-        if o.freeze_stem:
-            self.backbone.freeze_stem()
-        self.rpn = make_rpn(o, self.backbone.channels)
-        self.roi_align = RoIAlign(o.roi_size, spatial_scale=1 / STRIDE, sampling_ratio=2)
-        self.oim = OIMLoss.of(num_identities, o)
-
-    def encode(self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None) -> Encoded:
-        """Images, and with them targets, as they are given, to the map that everything else is taken from.
-
-        Raises:
-            InputError: see `check_inputs`.
-        """
-        check_inputs(images, targets, num_identities=self.oim.num_identities)
-        sizes = [(int(image.shape[-2]), int(image.shape[-1])) for image in images]
-        self._require_cells(sizes)
-        dtype = self.rpn.head.cls_logits.weight.dtype
-        images = [image.to(dtype) for image in images]
-        if targets is not None:
-            targets = [target | {"boxes": target["boxes"].to(dtype)} for target in targets]
-        batch, resized = self.transform(images, targets)
-        if self.training:
-            height, width = batch.tensors.shape[-2:]
-            more = F.pad(batch.tensors, (0, -width % self.size_bucket, 0, -height % self.size_bucket))
-            batch = ImageList(more, batch.image_sizes)
-        return Encoded(batch, sizes, self.backbone(batch.tensors), resized or [])
-
-    def _require_cells(self, sizes: list[ImageSize]) -> None:
-        """Refuse images that are so narrow that, resized, nothing is left of them."""
-        o = self.options
-        narrow = [
-            f"image {i} of {height}x{width} pixels is too narrow: its long side is resized to {o.max_size} pixels at "
-            f"most, and its short one would be less than {STRIDE}."
-            for i, (height, width) in enumerate(sizes)
-            if min(height, width) * min(o.min_size / min(height, width), o.max_size / max(height, width)) < STRIDE
-        ]
-        if narrow:
-            raise InputError(narrow)
+        backbone, box_head = split_backbone(options.backbone, pretrained=options.pretrained)
+        super().__init__(num_identities, options, backbone)
+        self.box_head = box_head
+        self.rpn = make_rpn(options, backbone.channels)
+        self.roi_align = RoIAlign(options.roi_size, spatial_scale=1 / STRIDE, sampling_ratio=2)
+        self.oim = OIMLoss.of(num_identities, options)
+        self.id_bound = self.oim.num_identities
 
     def walk(self, image: Tensor) -> Iterator[Unit]:
         """See `ZooModel`."""
@@ -158,18 +216,6 @@ class C4Searcher(ZooModel):
     @abstractmethod
     def walk_heads(self, encoded: Encoded, roi: list[Tensor]) -> Iterator[Unit]:
         """The part of `walk` that follows the RPN: what is done with one RoI (1, 4)."""
-
-    def preprocessing(self) -> dict[str, Any]:
-        """See `ZooModel`."""
-        return {
-            "channels": "RGB",
-            "range": 1,
-            "mean": self.transform.image_mean,
-            "std": self.transform.image_std,
-            "min_size": self.options.min_size,
-            "max_size": self.options.max_size,
-            "padded_to": self.transform.size_divisible,
-        }
 
     def propose(self, encoded: Encoded) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Proposals (r, 4) an image, and in training the RPN's losses under torchvision's names."""
@@ -224,3 +270,7 @@ def after_known(known: list[Tensor], found: list[Tensor]) -> tuple[list[Tensor],
     boxes = [torch.cat(pair) for pair in zip(known, found, strict=True)]
     is_found = [torch.arange(len(b), device=b.device) >= len(k) for b, k in zip(boxes, known, strict=True)]
     return boxes, torch.cat(is_found)
+
+
+def _sizes(images: list[Tensor]) -> list[ImageSize]:
+    return [(int(image.shape[-2]), int(image.shape[-1])) for image in images]

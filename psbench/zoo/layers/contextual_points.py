@@ -79,13 +79,26 @@ class GridPoints(nn.Module):
         return self.levels[level](x).unflatten(1, (self.anchors, -1)).flatten(0, 1), None
 
 
+def kernel_grid(kernel: tuple[int, int]) -> Tensor:
+    """Where the K points are without displacement, (K, 2): dy and dx from their location in cells, row after row."""
+    rows, columns = kernel
+    y, x = torch.meshgrid(torch.arange(rows) - rows // 2, torch.arange(columns) - columns // 2, indexing="ij")
+    return torch.stack([y, x], dim=-1).view(-1, 2)
+
+
+def set_sizes(points: int, sets: int) -> list[int]:
+    """Of K points in M sets of neighbours, how many each has: floor(K / M), and the last one what is left."""
+    each = points // sets
+    return [each] * (sets - 1) + [points - each * (sets - 1)]
+
+
 def distance_loss(
     offsets: Tensor, strides: Tensor, heights: Tensor, kernel: tuple[int, int], sets: int, form: DistanceLoss
 ) -> Tensor:
     """Equation 6: spreads a person's points down their body, (P,) for P locations of people.
 
-    The K points fall into M sets of neighbours, floor(K / M) each (the last one takes what is left); m_i is the mean
-    height of set i. The paper asks for sets a distance h / M apart:
+    The K points fall into M sets (see `set_sizes`); m_i is the mean height of set i. The paper asks for sets a distance
+    h / M apart:
 
         1 / h  sum_i (m_{i+1} - m_i - h / M)^2
 
@@ -102,13 +115,10 @@ def distance_loss(
         sets: M.
         form: of the loss.
     """
-    rows, columns = kernel
     dy = offsets[:, 0::2]
     if form == "paper":
-        grid = torch.arange(rows, device=dy.device).repeat_interleave(columns) - rows // 2
-        dy = dy + grid.to(dy.dtype)
-    each = rows * columns // sets
-    groups = dy.split([each] * (sets - 1) + [rows * columns - each * (sets - 1)], dim=1)
+        dy = dy + kernel_grid(kernel)[:, 0].to(dy)
+    groups = dy.split(set_sizes(dy.shape[1], sets), dim=1)
     means = torch.stack([group.mean(dim=1) for group in groups], dim=1) * strides[:, None]
     apart = means.diff(dim=1)
     heights = heights[:, None]

@@ -44,7 +44,15 @@ class CrossScaleAggregation(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor, points: Tensor, counts: list[int], candidates: Tensor) -> Tensor:
-        """Aggregate.
+        """Aggregate; the arguments are those of `attention`.
+
+        Returns:
+            (R, D), f.
+        """
+        return x + self.attention(x, points, counts, candidates) @ points
+
+    def attention(self, x: Tensor, points: Tensor, counts: list[int], candidates: Tensor) -> Tensor:
+        """How much of each point comes to each feature.
 
         Args:
             x: (R, D), f'.
@@ -53,7 +61,7 @@ class CrossScaleAggregation(nn.Module):
             candidates: (R, L) bool, which points count for which row; a row without any stays as it is.
 
         Returns:
-            (R, D), f.
+            W, (R, L), rows that sum to one; zeros for points that do not count.
         """
         scaled = torch.cat([s * g for s, g in zip(self.scales, points.split(counts), strict=True)])
         query = full(self.query(x))
@@ -61,7 +69,7 @@ class CrossScaleAggregation(nn.Module):
         relation = (query @ self.key.weight) @ scaled.T + (query @ self.key.bias)[:, None]
         relation = relation.clamp(-self.limit, self.limit)
         attention = relation.masked_fill(~candidates, torch.finfo(relation.dtype).min).softmax(dim=1)
-        return x + (attention * candidates) @ points
+        return attention * candidates
 
 
 def points_in_boxes(centres: Tensor, boxes: Tensor) -> Tensor:

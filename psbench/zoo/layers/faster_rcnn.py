@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked_dataclass
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models.detection._utils import BalancedPositiveNegativeSampler, BoxCoder, Matcher
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
@@ -68,6 +68,11 @@ class DetectorOptions:
     detections_per_image: Positive = 300
     min_box_side: Annotated[float, Field(ge=0)] = 0.01
 
+    @property
+    def anchors_per_location(self) -> int:
+        """How many there are around each cell of the map."""
+        return len(self.anchor_sizes) * len(self.anchor_ratios)
+
 
 def make_transform(options: DetectorOptions) -> GeneralizedRCNNTransform:
     """ImageNet normalisation, bilinear resize, zero padding of a batch to a multiple of 32."""
@@ -116,23 +121,46 @@ class RPN(RegionProposalNetwork):
         logits = objectness.flatten()[sampled]
         return F.binary_cross_entropy_with_logits(logits, truth.to(logits.dtype)), error / len(sampled)
 
+    @classmethod
+    def of(
+        cls,
+        options: DetectorOptions,
+        head: nn.Module,
+        *,
+        positive_iou: float = 0.7,
+        negative_iou: float = 0.3,
+        positive_share: float = 0.5,
+        nms_thresh: float = 0.7,
+    ) -> Self:
+        """With a head for one map.
+
+        Args:
+            options: anchors, numbers of anchors and proposals, loss.
+            head: see `FullRPNHead`.
+            positive_iou, negative_iou: an anchor whose IoU with somebody is at least the one is a person, with
+                everybody below the other background.
+            positive_share: of the anchors in the loss, how many are people at most.
+            nms_thresh: IoU above which a proposal suppresses another.
+        """
+        o = options
+        rpn = cls(
+            AnchorGenerator((o.anchor_sizes,), (o.anchor_ratios,)),
+            head,
+            fg_iou_thresh=positive_iou,
+            bg_iou_thresh=negative_iou,
+            batch_size_per_image=o.rpn_batch_size_per_image,
+            positive_fraction=positive_share,
+            pre_nms_top_n={"training": o.rpn_pre_nms_top_n_train, "testing": o.rpn_pre_nms_top_n_test},
+            post_nms_top_n={"training": o.rpn_post_nms_top_n_train, "testing": o.rpn_post_nms_top_n_test},
+            nms_thresh=nms_thresh,
+        )
+        rpn.box_loss_beta = 0.0 if o.rpn_box_loss == "l1" else 1 / 9
+        return rpn
+
 
 def make_rpn(options: DetectorOptions, channels: int) -> RPN:
     """The region proposal network over one map of `channels` channels."""
-    anchors = AnchorGenerator((options.anchor_sizes,), (options.anchor_ratios,))
-    rpn = RPN(
-        anchors,
-        FullRPNHead(channels, anchors.num_anchors_per_location()[0]),
-        fg_iou_thresh=0.7,
-        bg_iou_thresh=0.3,
-        batch_size_per_image=options.rpn_batch_size_per_image,
-        positive_fraction=0.5,
-        pre_nms_top_n={"training": options.rpn_pre_nms_top_n_train, "testing": options.rpn_pre_nms_top_n_test},
-        post_nms_top_n={"training": options.rpn_post_nms_top_n_train, "testing": options.rpn_post_nms_top_n_test},
-        nms_thresh=0.7,
-    )
-    rpn.box_loss_beta = 0.0 if options.rpn_box_loss == "l1" else 1 / 9
-    return rpn
+    return RPN.of(options, FullRPNHead(channels, options.anchors_per_location))
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +227,7 @@ def box_regression_loss(deltas: Tensor, rois: SampledRoIs) -> Tensor:
     """Smooth L1 over the people's RoIs, divided by the number of all RoIs.
 
     Args:
-        deltas: (R, 8), predictions for background (unused) and person.
+        deltas: (R, 8), predictions for background (unused) and person; or (R, 4), for the person alone.
         rois: what they were predicted for.
     """
     people = rois.is_person
@@ -208,8 +236,8 @@ def box_regression_loss(deltas: Tensor, rois: SampledRoIs) -> Tensor:
 
 
 def person_deltas(deltas: Tensor) -> Tensor:
-    """The person's columns of (R, 8) class-specific deltas: (R, 4)."""
-    return deltas[:, 4:]
+    """The person's columns of (R, 8) class-specific deltas, or of (R, 4) that know no other class: (R, 4)."""
+    return deltas[:, -4:]
 
 
 def decode_boxes(deltas: Tensor, boxes: list[Tensor], image_sizes: list[ImageSize]) -> list[Tensor]:

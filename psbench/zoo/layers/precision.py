@@ -13,3 +13,9 @@ def full(x: Tensor) -> Tensor:
     which are not enough for box arithmetic (pixels up to 1500), norms, or a softmax over thousands of classes.
     """
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def in_full_precision(x: Tensor) -> torch.autocast:
+    """A context in which what is made of a tensor keeps its precision, and does so under autocast, too."""
+    # Autocast does not know tensors without values.
+    return torch.autocast("cpu" if x.is_meta else x.device.type, enabled=False)
