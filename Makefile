@@ -1,5 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
+# Of the tests; each runs on one thread.
+PROCESSES ?= 2
 
 .PHONY: help demo test test-slow bench bench-gpu clean
 
@@ -31,7 +33,7 @@ test: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
 
 test-slow: .venv/.installed-test
 	$(BIN)/python -m pytest -m slow

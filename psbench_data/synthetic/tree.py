@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL.Image import Image
 
 from psbench_data.atomic import new_folder
 from psbench_data.dataset import SYNTHETIC_MARKER
@@ -46,6 +47,17 @@ def write_shapes(world: World, names: Mapping[str, Sequence[str]], folder: Path)
         (folder / f"{split.name}_shape.txt").write_bytes(text.encode())
 
 
+def draw(world: World, split: PlannedSplit, scene: int) -> Image:
+    """The picture of a scene of one of a world's splits, RGB."""
+    rows, place = split.rows(scene), world.places[split.places[scene]]
+    wardrobes = [_wardrobe(world.spec.seed, split, row) for row in range(rows.start, rows.stop)]
+    whole = split.whole[rows]
+    people = figures(split.bodies[rows], split.poses[rows], wardrobes, whole, place.light)
+    rng = np.random.default_rng([world.spec.seed, 4, SPLITS.index(split.name), scene])
+    height, width = split.sizes[scene].tolist()
+    return draw_scene(place, people, whole, (height, width), rng)
+
+
 def _draw(world: World, paths: Mapping[str, Sequence[str]], root: Path, progress: bool) -> None:
     from tqdm import tqdm
 
@@ -53,13 +65,7 @@ def _draw(world: World, paths: Mapping[str, Sequence[str]], root: Path, progress
         folder.mkdir(parents=True, exist_ok=True)
     jobs = [(split, scene) for split in world.splits for scene in range(len(split))]
     for split, scene in tqdm(jobs, desc="drawing scenes", unit="scene", disable=not progress):
-        rows, place = split.rows(scene), world.places[split.places[scene]]
-        wardrobes = [_wardrobe(world.spec.seed, split, row) for row in range(rows.start, rows.stop)]
-        whole = split.whole[rows]
-        people = figures(split.bodies[rows], split.poses[rows], wardrobes, whole, place.light)
-        rng = np.random.default_rng([world.spec.seed, 4, SPLITS.index(split.name), scene])
-        height, width = split.sizes[scene].tolist()
-        draw_scene(place, people, whole, (height, width), rng).save(root / paths[split.name][scene], quality=92)
+        draw(world, split, scene).save(root / paths[split.name][scene], quality=92)
 
 
 def _wardrobe(seed: int, split: PlannedSplit, row: int) -> Wardrobe:

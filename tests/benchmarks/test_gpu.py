@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from psbench.efficiency import Efficiency
 from psbench_data.synthetic.formats import default_spec
 from tests.benchmarks.gpu import goldens as golden_part
 from tests.benchmarks.gpu.__main__ import attempt
+from tests.benchmarks.gpu.efficiency import efficiency
 from tests.benchmarks.gpu.goldens import goldens
 from tests.benchmarks.gpu.judging import judging
 from tests.benchmarks.gpu.results import Result
@@ -97,6 +99,18 @@ def test_what_does_not_work_or_fit_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     assert result.figures["left out"] == ["seqnet, fp32", "nae, fp32"]
     with pytest.raises(RuntimeError, match="psbench trains on cpu, and not on cuda"):
         training("cuda", ["seqnet"], world=WORLD)
+
+
+def test_efficiency_measures_what_fits_the_budget() -> None:
+    """A model that has not these options is a fault, and the next one is measured."""
+    options = {name: value for name, value in SMALL["nae"].items() if name not in ("min_size", "max_size")}
+    result = efficiency("cpu", ["reid_pcb", "nae"], options=options, sizes=[(96, 128)], images=1)
+    assert len(result.faults) == 1
+    assert result.faults[0].startswith("reid_pcb: InputError: ")
+    read = Efficiency.model_validate(result.figures["nae"])
+    assert result.lines == [line for line in result.lines if line.startswith("efficiency: nae ")]
+    assert f"{read.at(96, 128).alone.images_per_second:.1f}" in result.lines[0]
+    assert efficiency("cpu", ["nae"], budget=-1).figures == {"left out": ["nae"]}
 
 
 def test_hours_are_of_recipes_with_the_same_images_and_batches() -> None:

@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.gpu [judging] [goldens] [training] [run]`: all four unless some are named.
+"""`python -m tests.benchmarks.gpu [judging] [goldens] [efficiency] [training] [run]`: all five unless some are named.
 
 A table comes last; PART.json and what a training leaves go to $OUT, or ./gpu. Each part is imported when it is run, and
 fits into ten minutes.
@@ -16,7 +16,7 @@ import torch
 
 from tests.benchmarks.gpu.results import Result, surroundings
 
-PARTS = ("judging", "goldens", "training", "run")
+PARTS = ("judging", "goldens", "efficiency", "training", "run")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,10 +55,15 @@ def _work(part: str, chosen: argparse.Namespace) -> Result:
         from tests.benchmarks.gpu.goldens import goldens
 
         return goldens("cuda")
+    some = {"models": chosen.models} if chosen.models else {}
+    if part == "efficiency":
+        from tests.benchmarks.gpu.efficiency import efficiency
+
+        return efficiency("cuda", budget=chosen.budget, **some)
     if part == "training":
         from tests.benchmarks.gpu.training import training
 
-        return training("cuda", budget=chosen.budget, **({"models": chosen.models} if chosen.models else {}))
+        return training("cuda", budget=chosen.budget, **some)
     from tests.benchmarks.gpu.run import run
 
     return run("cuda", budget=chosen.budget)
@@ -67,8 +72,10 @@ def _work(part: str, chosen: argparse.Namespace) -> Result:
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.gpu", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=(*PARTS, []), help="which; all by default")
-    parser.add_argument("--models", nargs="+", help="of `training`; all of the zoo by default")
-    parser.add_argument("--budget", type=float, default=540, help="seconds of `training` and of `run`, each (540)")
+    parser.add_argument("--models", nargs="+", help="of `efficiency` and `training`; all of the zoo by default")
+    parser.add_argument(
+        "--budget", type=float, default=540, help="seconds of `efficiency`, `training` and `run`, each (540)"
+    )
     return parser.parse_args(arguments)
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from psbench.efficiency.computing import all_digits
 from psbench.zoo import ZooModel
-from tests.benchmarks.gpu.results import Result, all_digits
+from tests.benchmarks.gpu.results import Result
 from tests.models.golden import Golden
 from tests.models.test_goldens import IN_FLOAT32, LOSS_WEIGHTS, MODELS, WITH_CONTEXT
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-_PACKAGES = ("psbench", "torch", "torchvision", "timm", "accelerate", "numpy")
+from psbench.efficiency.computing import wait_for
+from psbench.hardware import device_name, versions
 
 
 @dataclass
@@ -53,41 +51,16 @@ class Result:
 
 def surroundings(device: str) -> dict[str, Any]:
     """The date, the device by its own name, and the versions."""
-    versions = {"python": platform.python_version(), "cuda": torch.version.cuda if device == "cuda" else None}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = None
-    name = torch.cuda.get_device_name() if device == "cuda" else f"CPU {platform.machine()}"
-    return {"date": date.today().isoformat(), "device": name, "versions": versions}
+    return {"date": date.today().isoformat(), "device": device_name(torch.device(device)), "versions": versions()}
 
 
 def seconds(work: Callable[[], object], device: str, rounds: int = 5) -> float:
     """The least of some rounds after one to warm up, each waited for."""
     taken = []
     for _ in range(rounds + 1):
-        wait_for(device)
+        wait_for(torch.device(device))
         start = time.perf_counter()
         work()
-        wait_for(device)
+        wait_for(torch.device(device))
         taken.append(time.perf_counter() - start)
     return min(taken[1:])
-
-
-def wait_for(device: str) -> None:
-    """Until all that was asked of a device is done."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-@contextmanager
-def all_digits() -> Iterator[None]:
-    """Without TF32, which torch allows in convolutions and which keeps three digits."""
-    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = products.allow_tf32, convolutions.allow_tf32
-    try:
-        products.allow_tf32 = convolutions.allow_tf32 = False
-        yield
-    finally:
-        products.allow_tf32, convolutions.allow_tf32 = before

@@ -17,7 +17,7 @@ import psbench_data
 from psbench.processes import this_process
 from psbench.training import Recipe
 from psbench.training.accelerator import batches_of, make_accelerator
-from psbench.training.batches import collate
+from psbench.training.batches import Draw, collate
 from psbench.training.history import read_steps
 from psbench.training.run import Plan
 from psbench.training.trainer import Trainer
@@ -127,7 +127,7 @@ def _some_batches(trainer: Trainer) -> list[Any]:
     """Decoded and on the device."""
     size, scenes = trainer.plan.batches.images_per_process, len(trainer.data)
     number = min(_DIFFERENT_BATCHES, scenes // size)
-    batches = [collate([trainer.data[i, False] for i in range(n * size, (n + 1) * size)]) for n in range(number)]
+    batches = [collate([trainer.data[Draw(i)] for i in range(n * size, (n + 1) * size)]) for n in range(number)]
     return send_to_device(batches, trainer.accelerator.device)
 
 

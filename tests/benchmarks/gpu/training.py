@@ -8,9 +8,10 @@ from contextlib import nullcontext
 from typing import Any
 
 from psbench import zoo
+from psbench.efficiency.computing import all_digits
 from psbench.training import Recipe, recipe_for, recipes
 from psbench_data.published_counts import published_counts
-from tests.benchmarks.gpu.results import Result, all_digits
+from tests.benchmarks.gpu.results import Result
 from tests.benchmarks.gpu.steps import METHOD, drawn_people, measure, require_device
 
 _EXACT = {"execution.precision": "fp32", "execution.channels_last": False}
@@ -22,6 +23,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "compile": {"execution.compile": True},
 }
 """What differs from the recipe, which has bf16 and channels_last; `fp32` is eager and without TF32."""
+_MODELS = tuple(name for name in zoo.available() if zoo.model_class(name).trains_on == "scenes")
 _COMPILED = ("seqnet",)
 _METHOD = (
     f"{METHOD} Drawn images of 900x1500, two to eight people each; paper recipes for CUHK-SYSU with fresh weights. "
@@ -33,7 +35,7 @@ _METHOD = (
 
 def training(
     device: str,
-    models: Sequence[str] = zoo.available(),
+    models: Sequence[str] = _MODELS,
     *,
     ways: Sequence[str] = tuple(WAYS),
     changes: Mapping[str, Any] | None = None,

@@ -1,0 +1,130 @@
+"""What is timed of every model: the network alone at several batches, and from JPEG bytes to results on the host."""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Callable
+from itertools import cycle, islice
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from psbench.efficiency.pictures import Pictures, decode
+from psbench.efficiency.result import Timing
+from psbench.efficiency.settings import Settings
+from psbench.efficiency.timing import Stopwatch
+from psbench.zoo.images import to_float
+from psbench_data import InputError
+
+
+class Timed(Protocol):
+    """What a model does with pictures, by their numbers; both give the number of people of each."""
+
+    def network(self, numbers: list[int]) -> list[int]:
+        """From what waits on the device, made from these pictures before, to results there."""
+
+    def whole(self, numbers: list[int], images: list[Tensor]) -> list[int]:
+        """From the pictures, (3, H, W) float32 in [0, 1] on the device, to results on the host."""
+
+
+class Batch(NamedTuple):
+    """Pictures that were decoded, (3, H, W) uint8."""
+
+    numbers: list[int]
+    images: list[Tensor]
+
+
+def speeds(
+    timed: Timed, pictures: Pictures, settings: Settings, *, what: str, progress: bool
+) -> tuple[tuple[Timing, ...], int | None]:
+    """Time a model.
+
+    Args:
+        timed: it.
+        pictures: that it is timed with.
+        settings: how.
+        what: it is called in the progress bar.
+        progress: whether to show one.
+
+    Returns:
+        The timings, see `AtSize`, and the batch for which memory did not suffice, if there was one.
+
+    Raises:
+        InputError: it does not suffice for one image.
+    """
+    clock = Stopwatch(settings.device, what if progress else None)
+    timings: list[Timing] = []
+    too_large = None
+    for batch in settings.batches:
+        batches, number = _batches(pictures, batch, settings)
+        timing = _while_memory_lasts(clock.one_by_one, timed.network, batches, number, "network")
+        if timing is None:
+            too_large = batch
+            break
+        timings.append(timing)
+    if not timings:
+        raise InputError(f"{what}: one image is too much for the memory of {settings.device}. Give a smaller size.")
+    best = max(timings, key=lambda timing: timing.images_per_second).batch
+    for batch in sorted({1, best}):
+        for workers in sorted({0, settings.workers}):
+            timing = _while_memory_lasts(_end_to_end, timed, pictures, batch, settings, clock, workers)
+            timings += [timing] if timing else []
+    return tuple(timings), too_large
+
+
+def _end_to_end(
+    timed: Timed, pictures: Pictures, batch: int, settings: Settings, clock: Stopwatch, workers: int
+) -> Timing:
+    def run(decoded: Batch) -> list[int]:
+        images = [to_float(image.to(settings.device, non_blocking=True)) for image in decoded.images]
+        return timed.whole(decoded.numbers, images)
+
+    decoded = _Decoded(pictures.jpeg)
+    batches, number = _batches(pictures, batch, settings, least=min(workers, 1))
+    if not workers:
+        return clock.one_by_one(lambda numbers: run(decoded[numbers]), batches, number, "end to end")
+    loader = DataLoader(
+        decoded,
+        # Each item is a batch.
+        sampler=batches,
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=settings.device.type == "cuda",
+        # The loader draws a seed even where nothing is random.
+        generator=torch.Generator(),
+    )
+    return clock.overlapping(run, loader, number, "end to end", workers)
+
+
+def _batches(pictures: Pictures, size: int, settings: Settings, least: int = 0) -> tuple[list[list[int]], int]:
+    """Batches of pictures, by their numbers, those to warm up first; and how many count.
+
+    Of larger batches fewer warm up, as long as all sizes are among them; and at least so many.
+    """
+    batches = pictures.batches(size, settings.images)
+    enough = max(math.ceil(settings.warm_up / size), len(pictures.mix))
+    before = max(min(settings.warm_up, enough), least)
+    return [*islice(cycle(batches), before), *batches], len(batches)
+
+
+class _Decoded(Dataset[Batch]):
+    def __init__(self, jpeg: list[bytes]) -> None:
+        self._jpeg = jpeg
+
+    def __getitem__(self, numbers: list[int]) -> Batch:
+        return Batch(numbers, [decode(self._jpeg[number]) for number in numbers])
+
+
+def _while_memory_lasts(time: Callable[..., Timing], *arguments: Any) -> Timing | None:
+    """A timing; None if the device's memory does not suffice for it."""
+    try:
+        return time(*arguments)
+    except torch.OutOfMemoryError:
+        pass
+    # Now that the exception is gone, and what it held.
+    gc.collect()
+    torch.cuda.empty_cache()
+    return None
