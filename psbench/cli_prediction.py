@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,6 +15,22 @@ from psbench_data.console import DatasetOptions, complain_on_input_error, parsed
 
 if TYPE_CHECKING:
     from psbench.zoo.weights import WeightsInfo
+
+Task = Literal["predict", "search", "rank"]
+"""What is done: scenes are predicted, a protocol is searched query by query, or such a search is ranked."""
+_DOES = {
+    "scenes": "detects and embeds everybody at once",
+    "pairs": "searches for one query at a time",
+    "crops": "embeds boxes that others find",
+}
+"""What a model does that trains on scenes, pairs or crops."""
+_WHERE: dict[Task, str] = {"predict": "", "search": "", "rank": ", here those of --proposals"}
+_TAKES: dict[Task, set[str]] = {
+    "predict": {"--protocol", "--split", "--ground-truth-boxes", "--context", "--reid"},
+    "search": {"--protocol", "--reid", "--keep", "--queries-at-once"},
+    "rank": {"--proposals", "--keep"},
+}
+"""The options that count."""
 
 
 @complain_on_input_error
@@ -28,8 +45,31 @@ def predict(
     output: Annotated[Path, typer.Option(help="The predictions folder to make or continue.", show_default=False)],
     data: Data = "cuhk_sysu",
     option: DatasetOptions = None,
+    protocols: Annotated[
+        list[str],
+        typer.Option("--protocol", help="Whose queries: all by default. A query-guided model needs one, and one only."),
+    ] = [],  # noqa: B006
+    split: Annotated[
+        str, typer.Option(help="test, or train: its people alone, for a re-ID network to learn.")
+    ] = "test",
     ground_truth_boxes: Annotated[bool, typer.Option(help="Embed the annotated boxes instead of detecting.")] = False,
     context: Annotated[bool, typer.Option(help="Detect around each query, too, as CBGM needs it.")] = False,
+    reid: Annotated[
+        Path | None, typer.Option(help="A re-ID run that embeds what the model finds.", show_default=False)
+    ] = None,
+    proposals: Annotated[
+        Path | None,
+        typer.Option(help="For a re-ID run: a search by a query-guided model, to be ranked.", show_default=False),
+    ] = None,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Of a search: so many proposals of a query, over its gallery; else all.", show_default=False
+        ),
+    ] = None,
+    queries_at_once: Annotated[
+        int | None, typer.Option(min=1, help="Queries that are searched in a scene at once.", show_default="8")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once, of those that are of one size.")] = 1,
     workers: Annotated[
         int | None,
@@ -41,37 +81,112 @@ def predict(
 ) -> None:
     """Detect and embed the people of the test scenes, and embed the queries; continues where it was interrupted.
 
+    A query-guided model (igpn) searches the galleries of one protocol instead, query by query.
+
     Example: psbench predict runs/seqnet --data cuhk_sysu --root /data/CUHK-SYSU --output predictions/seqnet
+
+    Example: psbench predict runs/igpn --protocol gallery-100 --keep 100 --reid runs/reid_pcb --root ... --output ...
     """
     require_zoo()
-    from psbench.inference import predict_into
-    from psbench.predictions_folder import count_people
+    from psbench.inference import predict_into, rescore_into, search_into
     from psbench.processes import main_process_first, this_process
+    from psbench.zoo.two_step import two_step
     from psbench.zoo.weights import load_weights
-    from psbench_data import load
+    from psbench_data import InputError, load
 
+    given = {
+        "--protocol": protocols,
+        "--split": split != "test",
+        "--ground-truth-boxes": ground_truth_boxes,
+        "--context": context,
+        "--reid": reid,
+        "--proposals": proposals,
+        "--keep": keep,
+        "--queries-at-once": queries_at_once,
+    }
     with main_process_first():
-        path, info = _weights_for(weights, data, other_data)
+        chosen = [_weights_for(path, data, other_data) for path in (weights, reid) if path is not None]
         dataset = load(data, root=root, **parsed_options(option))
-        model = load_weights(path)
+        task, faults = _task([info for _, info in chosen], given, dataset.protocols)
+        if faults:
+            raise InputError(faults)
+        model, *embedder = [load_weights(path) for path, _ in chosen]
     process = this_process()
     if workers is None:
         workers = min(4, os.cpu_count() or 1) if process.device.type == "cuda" else 0
-    folder = predict_into(
-        model,
-        dataset,
-        output,
-        ground_truth_boxes=ground_truth_boxes,
-        context=context,
-        batch_size=batch_size,
-        workers=workers,
-        method=info.method,
-    )
+    common: dict[str, Any] = {"workers": workers, "method": " + ".join(info.method for _, info in chosen)}
+    if task == "search":
+        common |= {"reid": embedder[0] if embedder else None, "queries_at_once": queries_at_once or 8}
+        search_into(model, dataset, output, protocol=protocols[0], keep=keep, batch_size=batch_size, **common)
+    elif task == "rank":
+        assert proposals is not None
+        rescore_into(model, dataset, output, proposals=proposals, keep=keep, **common)
+    else:
+        predict_into(
+            two_step(model, *embedder) if embedder else model,
+            dataset,
+            output,
+            protocols=protocols or None,
+            split=split,
+            ground_truth_boxes=ground_truth_boxes,
+            context=context,
+            batch_size=batch_size,
+            **common,
+        )
     if process.is_main_process:
-        people, scenes = count_people(folder)
-        typer.echo(f"{output}: {people} people in {scenes} scenes")
+        typer.echo(f"{output}: {_summary(output, task)}")
     # GPUs' connections that are left to the interpreter's end are warned of.
     process.destroy_process_group()
+
+
+def _task(models: Sequence[WeightsInfo], given: Mapping[str, Any], protocols: Sequence[str]) -> tuple[Task, list[str]]:
+    """What is to be done, and everything that does not go together.
+
+    Args:
+        models: the model, and the one that embeds what it finds, if any.
+        given: the options, falsy where they are not given.
+        protocols: those that there are.
+    """
+    from psbench.zoo import model_class
+
+    name, kinds = models[0].model, [model_class(info.model).trains_on for info in models]
+    task: Task = (
+        "search" if kinds[0] == "pairs" else "rank" if kinds[0] == "crops" and given["--proposals"] else "predict"
+    )
+    faults = [
+        f"{option}: not for {name}, which {_DOES[kinds[0]]}{_WHERE[task]}. Leave it out."
+        for option, value in given.items()
+        if value and option not in _TAKES[task]
+    ]
+    if task == "search" and len(given["--protocol"]) != 1:
+        faults.append(
+            f"--protocol: {name} searches for one query at a time, in the galleries of one protocol. Name one of "
+            f"{', '.join(protocols)}."
+        )
+    if task == "predict" and kinds[0] == "crops" and not given["--ground-truth-boxes"]:
+        faults.append(
+            f"{name} embeds boxes that others find. Predict with a model that detects or searches, and this one as its "
+            "--reid; or give the --proposals of a search, or --ground-truth-boxes."
+        )
+    if task == "predict" and kinds[0] == "crops" and given["--reid"]:
+        faults.append(f"--reid: {name} is a re-ID network itself. Leave it out.")
+    if kinds[1:] == ["pairs"]:
+        faults.append(f"--reid: {models[1].model} searches for one query at a time. Give a re-ID network.")
+    return task, faults
+
+
+def _summary(folder: Path, task: Task) -> str:
+    """What a finished folder holds, and what a search took."""
+    from psbench.inference.search_cost import COST, read_cost
+    from psbench.pairwise_folder import count_proposals
+    from psbench.predictions_folder import count_people
+
+    if task == "predict":
+        people, scenes = count_people(folder)
+        return f"{people} people in {scenes} scenes"
+    proposals, pairs = count_proposals(folder)
+    cost = f"\n{read_cost(folder)}" if (folder / COST).is_file() else ""
+    return f"{proposals} proposals in {pairs} pairs of a query and a scene{cost}"
 
 
 def _weights_for(weights: Path, data: str, other_data: bool) -> tuple[Path, WeightsInfo]:

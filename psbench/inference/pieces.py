@@ -1,12 +1,11 @@
-"""Pieces on disk: the folder of predictions from its beginning to the manifest that finishes it.
+"""Pieces of a prediction on disk, and the folder of predictions that is made of them.
 
-work.json              what the pieces belong to, see `Record`
 scenes-00000.parquet   a piece of scenes, already a shard of the finished folder
 queries-00000.parquet  a piece of queries
 context-00000.parquet  its context, if asked for: the queries' keys beside the columns of context.parquet
 
-Each file appears whole or not at all. In the end, queries and context are put together, and what the manifest does not
-name is removed: what is left is described in `psbench.predictions_folder`.
+In the end, queries and context are put together, and what the manifest does not name is removed: what is left is
+described in `psbench.predictions_folder`.
 """
 
 from __future__ import annotations
@@ -19,19 +18,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
-from psbench.inference.work import Piece, Record, Work
+from psbench.inference.sharing import missing, remove_pieces
+from psbench.inference.work import Piece, Work
 from psbench.predictions import Predictions
 from psbench.predictions_folder import Manifest, context_to_table, queries_to_table, scenes_to_table
-from psbench.shards import WORK, Shard, query_columns, shard_of, write_manifest, write_shard, write_tables
+from psbench.shards import Shard, query_columns, shard_of, write_manifest, write_shard, write_tables
 from psbench.zoo import Detections
-from psbench_data import InputError, PersonSearchDataset
-from psbench_data.atomic import new_folder
-from psbench_data.validation import file_error
+from psbench_data import PersonSearchDataset
 
-_REMEDY = "Give another folder, or remove this one first."
 _KEYS = ["scene", "box"]
 
 
@@ -47,21 +43,15 @@ class Found(NamedTuple):
     embedding: Tensor | None = None
 
 
-def begin(work: Work, record: Record, folder: Path) -> list[Piece]:
-    """Begin a folder, or find out what is there of it.
-
-    Returns:
-        The pieces that are to be made.
-
-    Raises:
-        InputError: there is something else at `folder`.
-    """
-    if (folder / WORK).is_file():
-        _require_same(record, folder)
-    else:
-        with new_folder(folder) as partial:
-            (partial / WORK).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    return [piece for piece in work.pieces() if _faults(work, piece, folder)]
+def faults(work: Work, piece: Piece, folder: Path) -> list[str]:
+    """Why a piece is not there: a sentence for each of its files that does not hold just its scenes or queries."""
+    if piece.kind == "scenes":
+        keys = pa.table({"scene": pa.array(work.names(piece), pa.string())})
+        return missing(_path(folder, "scenes", piece), keys)
+    columns = query_columns(piece.stop - piece.start, work.names(piece), work.boxes(piece))
+    keys = pa.Table.from_arrays(columns, names=_KEYS)
+    files = ["queries", "context"] if work.context else ["queries"]
+    return [fault for name in files for fault in missing(_path(folder, name, piece), keys)]
 
 
 def write_piece(work: Work, piece: Piece, found: Sequence[Found], folder: Path) -> None:
@@ -80,65 +70,20 @@ def write_piece(work: Work, piece: Piece, found: Sequence[Found], folder: Path) 
 
 
 def finish(work: Work, folder: Path, *, dataset: PersonSearchDataset, method: str) -> None:
-    """Make a predictions folder of the pieces, once every scene and every query is there; one piece is in memory.
-
-    Raises:
-        InputError: naming the pieces that are not there, or damaged.
-    """
-    if faults := [fault for piece in work.pieces() for fault in _faults(work, piece, folder)]:
-        raise InputError(faults)
+    """Make a predictions folder of the pieces, which are all there; one piece is in memory."""
+    dim = pq.read_schema(_paths(work, folder, "scenes")[0]).field("embeddings").type.value_type.list_size
     manifest = Manifest(
         method=method,
         dataset=dataset.name,
         fingerprint=work.scenes.fingerprint,
         synthetic=dataset.synthetic,
-        embedding_dim=pq.read_schema(_paths(work, folder, "queries")[0]).field("embedding").type.list_size,
+        embedding_dim=dim,
         scenes=[shard_of(path) for path in _paths(work, folder, "scenes")],
-        queries=_joined(_paths(work, folder, "queries"), folder / "queries.parquet", []),
+        queries=_queries_shard(work, folder, dim),
         context=_joined(_paths(work, folder, "context"), folder / "context.parquet", _KEYS) if work.context else None,
     )
     write_manifest(manifest, folder)
-    # Also what processes left that were killed while they wrote.
-    for path in [*_paths(work, folder, "queries"), *_paths(work, folder, "context"), *folder.glob(".*.parquet")]:
-        path.unlink(missing_ok=True)
-    (folder / WORK).unlink()
-
-
-def _require_same(record: Record, folder: Path) -> None:
-    path = folder / WORK
-    try:
-        begun = Record.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise file_error(path, error, _REMEDY) from None
-    if others := [name for name, value in begun if value != getattr(record, name)]:
-        raise InputError(f"{folder}: holds the beginning of other predictions ({', '.join(others)} differ). {_REMEDY}")
-
-
-def _faults(work: Work, piece: Piece, folder: Path) -> list[str]:
-    """Why a piece is not there: a sentence for each of its files that does not hold just its scenes or queries."""
-    if piece.kind == "scenes":
-        keys = pa.table({"scene": pa.array(work.names(piece), pa.string())})
-        files = ["scenes"]
-    else:
-        columns = query_columns(piece.stop - piece.start, work.names(piece), work.boxes(piece))
-        keys = pa.Table.from_arrays(columns, names=_KEYS)
-        files = ["queries", "context"] if work.context else ["queries"]
-    paths = [_path(folder, name, piece) for name in files]
-    remedy = "Start the same prediction again, in a folder that all its processes see: it makes what is missing."
-    return [f"{path}: {what}. {remedy}" for path in paths if (what := _damage(path, keys))]
-
-
-def _damage(path: Path, keys: pa.Table) -> str | None:
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            table = file.read()
-    except FileNotFoundError:
-        return "not there"
-    except (pa.ArrowException, OSError) as error:
-        return f"not a readable Parquet file ({error})"
-    names = keys.schema.names
-    same = set(names) <= set(table.schema.names) and table.select(names).equals(keys)
-    return None if same else f"holds other rows than those {keys.num_rows} that belong there"
+    remove_pieces(folder, [*_paths(work, folder, "queries"), *_paths(work, folder, "context")])
 
 
 def _path(folder: Path, name: str, piece: Piece) -> Path:
@@ -149,6 +94,17 @@ def _paths(work: Work, folder: Path, name: str) -> list[Path]:
     """The files of all pieces, in order."""
     kind = "scenes" if name == "scenes" else "queries"
     return [_path(folder, name, piece) for piece in sorted(work.pieces()) if piece.kind == kind]
+
+
+def _queries_shard(work: Work, folder: Path, dim: int) -> Shard:
+    path = folder / "queries.parquet"
+    if work.query_scenes:
+        return _joined(_paths(work, folder, "queries"), path, [])
+    nothing, vectors = np.zeros((0, 4)), np.zeros((0, dim))
+    none = Predictions.from_arrays(
+        [], counts=[], boxes=nothing, scores=[], embeddings=vectors, query_embeddings=vectors
+    )
+    return write_shard(queries_to_table(none), path)
 
 
 def _joined(paths: list[Path], path: Path, without: list[str]) -> Shard:

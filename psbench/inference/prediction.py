@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-import tempfile
 from collections.abc import Sequence
-from itertools import groupby
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +11,20 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from psbench.inference.pictures import picture_batches
-from psbench.inference.pieces import Found, begin, finish, write_piece
+from psbench.inference.pictures import Pictures, over_pictures
+from psbench.inference.pieces import Found, faults, finish, write_piece
+from psbench.inference.sharing import Job, Record, carry_out, require_methods, temporary_folder
 from psbench.inference.work import Piece, Work
 from psbench.predictions import Predictions
-from psbench.processes import from_main, main_process_first, this_process, wait_for_others
-from psbench.shards import WORK
+from psbench.processes import this_process
 from psbench.zoo import Detections
-from psbench.zoo.images import to_float
 from psbench.zoo.interface import inference
-from psbench_data import InputError, PersonSearchDataset
-from psbench_data.names import given_path
+from psbench_data import PersonSearchDataset, Scenes
+
+_REMEDY = (
+    "A re-ID network needs a detector before it (psbench.zoo.two_step), or the annotated boxes (ground_truth_boxes); a "
+    "query-guided model searches (psbench.inference.search)."
+)
 
 
 def predict(
@@ -32,6 +32,7 @@ def predict(
     dataset: PersonSearchDataset,
     *,
     protocols: Sequence[str] | None = None,
+    split: str = "test",
     ground_truth_boxes: bool = False,
     context: bool = False,
     batch_size: int = 1,
@@ -39,14 +40,14 @@ def predict(
     method: str = "",
     progress: bool = True,
 ) -> Predictions:
-    """Detect and embed the people of every test scene, and embed the queries.
+    """Detect and embed the people of every test scene, and embed the queries; or the people of the training scenes.
 
     Works in a temporary folder, which the processes must share if there are several; each gets all predictions. The
     model comes back in the mode it was in, on its process's device, and no random number is drawn, so that this can
     also be called in the middle of a training.
 
     Args:
-        model, dataset, protocols, ground_truth_boxes, context, batch_size, workers, method, progress: as in
+        model, dataset, protocols, split, ground_truth_boxes, context, batch_size, workers, method, progress: as in
             `predict_into`.
 
     Returns:
@@ -55,14 +56,13 @@ def predict(
     Raises:
         InputError: as in `predict_into`.
     """
-    main = this_process().is_main_process
-    folder = Path(from_main(tempfile.mkdtemp(prefix="psbench-") if main else ""))
-    try:
+    with temporary_folder() as folder:
         written = predict_into(
             model,
             dataset,
             folder / "predictions",
             protocols=protocols,
+            split=split,
             ground_truth_boxes=ground_truth_boxes,
             context=context,
             batch_size=batch_size,
@@ -70,12 +70,7 @@ def predict(
             method=method,
             progress=progress,
         )
-        predictions = Predictions.load(written)
-        wait_for_others()
-    finally:
-        if main:
-            shutil.rmtree(folder, ignore_errors=True)
-    return predictions
+        return Predictions.load(written)
 
 
 def predict_into(
@@ -84,6 +79,7 @@ def predict_into(
     folder: str | Path,
     *,
     protocols: Sequence[str] | None = None,
+    split: str = "test",
     ground_truth_boxes: bool = False,
     context: bool = False,
     batch_size: int = 1,
@@ -100,9 +96,10 @@ def predict_into(
 
     Args:
         model: a `PersonSearcher` that is a torch module; moved to the process's device.
-        dataset: its `test` split is predicted.
+        dataset: whose scenes are predicted.
         folder: to make, or to continue.
         protocols: whose queries to embed; all by default. A query that several share is embedded once.
+        split: `test`, or `train`: its scenes alone, as there are no queries. A re-ID network learns from such boxes.
         ground_truth_boxes: embed the annotated boxes, as queries are, with score 1, instead of detecting: what the
             embeddings would reach with a perfect detector.
         context: detect the people around each query, too, as CBGM needs it.
@@ -115,58 +112,71 @@ def predict_into(
         The folder.
 
     Raises:
-        InputError: a protocol is unknown, images are missing or do not decode, the folder holds something else, or
-            pieces are missing in the end.
+        InputError: a protocol or the split is unknown, images are missing or do not decode, the folder holds something
+            else, or pieces are missing in the end; the model does not detect.
         ConnectionAbortedError: another process has ended.
     """
-    folder, state = given_path(folder), this_process()
-    todo: list[Piece] = []
-    with main_process_first():
-        work = Work.of(dataset, protocols, ground_truth_boxes=ground_truth_boxes, context=context)
-        if state.is_main_process:
-            work.scenes.require_images()
-            todo = begin(work, work.record(model), folder)
-        elif not (folder / WORK).is_file():
-            raise InputError(f"{folder}: this machine does not see the folder. Give one that all machines share.")
-    todo = from_main(todo)
-    model = model.to(state.device)
-    shown = progress and state.is_main_process
-    if shown and (kept := len(work.pieces()) - len(todo)):
-        tqdm.write(f"{folder}: {kept} of {len(work.pieces())} pieces are there, {len(todo)} to do", file=sys.stderr)
-    with state.split_between_processes(todo) as own:
-        images = sum(piece.stop - piece.start for piece in own)
-        with tqdm(total=images, unit="image", disable=not shown) as bar:
-            scenes_first = sorted(own, key=lambda piece: (piece.kind == "queries", piece.number))
-            _predict_pieces(model, work, scenes_first, folder, batch_size, workers, bar)
-    wait_for_others()
-    if state.is_main_process:
-        finish(work, folder, dataset=dataset, method=method)
-    wait_for_others()
-    return folder
+
+    def plan() -> _Prediction:
+        require_methods(model, ["embed"] if ground_truth_boxes and not context else ["detect", "embed"], _REMEDY)
+        work = Work.of(dataset, protocols, split=split, ground_truth_boxes=ground_truth_boxes, context=context)
+        return _Prediction(model, dataset, work, batch_size, workers, method)
+
+    return carry_out(plan, folder, progress=progress)
+
+
+@dataclass(frozen=True, eq=False)
+class _Prediction(Job[Piece]):
+    model: Any
+    dataset: PersonSearchDataset
+    work: Work
+    batch_size: int
+    workers: int
+    method: str
+    unit = "image"
+
+    @property
+    def scenes(self) -> Scenes:
+        return self.work.scenes
+
+    def record(self) -> Record:
+        return self.work.record(self.model)
+
+    def pieces(self) -> list[Piece]:
+        return self.work.pieces()
+
+    def size(self, piece: Piece) -> int:
+        return piece.stop - piece.start
+
+    def faults(self, piece: Piece, folder: Path) -> list[str]:
+        return faults(self.work, piece, folder)
+
+    def make(self, pieces: Sequence[Piece], folder: Path, bar: tqdm) -> None:
+        scenes_first = sorted(pieces, key=lambda piece: (piece.kind == "queries", piece.number))
+        model = self.model.to(this_process().device)
+        _predict_pieces(model, self.work, scenes_first, folder, self.batch_size, self.workers, bar)
+
+    def finish(self, folder: Path) -> None:
+        finish(self.work, folder, dataset=self.dataset, method=self.method)
 
 
 @inference
 def _predict_pieces(
     model: Any, work: Work, pieces: Sequence[Piece], folder: Path, batch_size: int, workers: int, bar: tqdm
 ) -> None:
-    device = this_process().device
-    batches = picture_batches(work, pieces, batch_size=batch_size, workers=workers, pinned=device.type == "cuda")
-    # Not with the rounding of a training that this may be called from.
-    with torch.autocast(device.type, enabled=False):
-        for number, of_piece in groupby(batches, key=lambda batch: batch["piece"]):
-            piece, found, faults = pieces[number], dict[int, Found](), list[str]()
-            bar.set_description(_doing(work, piece))
-            for batch in of_piece:
-                faults += batch["faults"]
-                if not faults:
-                    images = [to_float(image.to(device, non_blocking=True)) for image in batch["images"]]
-                    run = _run_scenes if piece.kind == "scenes" else _run_queries
-                    rows = [piece.start + row for row in batch["rows"]]
-                    found |= zip(batch["rows"], run(model, work, rows, images), strict=True)
-                bar.update(len(batch["rows"]))
-            if faults:
-                raise InputError(faults)
-            write_piece(work, piece, [found[row] for row in range(len(found))], folder)
+    def run(pictures: Pictures) -> list[Found]:
+        piece = pieces[pictures.piece]
+        bar.set_description(_doing(work, piece))
+        run_kind = _run_scenes if piece.kind == "scenes" else _run_queries
+        found = run_kind(model, work, [piece.start + row for row in pictures.rows], pictures.images)
+        bar.update(len(found))
+        return found
+
+    def write(number: int, found: list[Found]) -> None:
+        write_piece(work, pieces[number], found, folder)
+
+    positions = [work.positions(piece) for piece in pieces]
+    over_pictures(work.scenes, positions, run, write, batch_size=batch_size, workers=workers)
 
 
 def _doing(work: Work, piece: Piece) -> str:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Literal, NamedTuple
 
 import numpy as np
-import torch
-from pydantic import BaseModel, ConfigDict
 from torch import nn
 
-from psbench.zoo import ZooModel
+from psbench.inference.sharing import Record, model_digest
 from psbench_data import InputError, PersonSearchDataset, Scenes
 
 PIECE_ROWS = 256
@@ -24,7 +21,7 @@ Kind = Literal["scenes", "queries"]
 
 
 class Piece(NamedTuple):
-    """Test scenes or queries that are predicted and written together: rows `start:stop`."""
+    """Scenes or queries that are predicted and written together: rows `start:stop`."""
 
     kind: Kind
     number: int
@@ -32,13 +29,9 @@ class Piece(NamedTuple):
     stop: int
 
 
-class Record(BaseModel):
-    """What work.json holds: what decides on the results, and on how they are cut."""
+class PredictionRecord(Record):
+    """Of a prediction."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    psbench: str
-    model: str
     fingerprint: str
     queries: str
     ground_truth_boxes: bool
@@ -51,7 +44,7 @@ class Work:
     """What is to be predicted.
 
     Attributes:
-        scenes: S test scenes.
+        scenes: S of a split.
         query_scenes: Q positions among the scenes; no two queries have the same scene and box.
         query_boxes: (Q, 4) float32, xyxy, pixels.
         ground_truth_boxes: whether to embed the annotated boxes instead of detecting.
@@ -68,15 +61,30 @@ class Work:
 
     @classmethod
     def of(
-        cls, dataset: PersonSearchDataset, protocols: Sequence[str] | None, *, ground_truth_boxes: bool, context: bool
+        cls,
+        dataset: PersonSearchDataset,
+        protocols: Sequence[str] | None,
+        *,
+        split: str = "test",
+        ground_truth_boxes: bool,
+        context: bool,
     ) -> Work:
-        """The test scenes of a dataset, and the queries of some protocols, or of all.
+        """The test scenes of a dataset, and the queries of some protocols, or of all; or the scenes of another split.
 
         Raises:
-            InputError: a protocol is unknown, or there is none.
+            InputError: a protocol is unknown, or there is none; the split is unknown or empty, or has no queries and
+                protocols or context are asked for.
         """
-        scenes, boxes = _distinct_queries(dataset, dataset.protocols if protocols is None else protocols)
-        return cls(dataset.split("test"), scenes, boxes, ground_truth_boxes, context, PIECE_ROWS)
+        scenes = dataset.split(split)
+        if not len(scenes):
+            raise InputError(f"{dataset.root}: the split {split} has no scenes, so there is nothing to predict.")
+        if split == "test":
+            query_scenes, boxes = _distinct_queries(dataset, dataset.protocols if protocols is None else protocols)
+        elif protocols is not None or context:
+            raise InputError(f"protocols and context are for queries, and the split {split} has none. Leave them out.")
+        else:
+            query_scenes, boxes = [], np.zeros((0, 4), np.float32)
+        return cls(scenes, query_scenes, boxes, ground_truth_boxes, context, PIECE_ROWS)
 
     def pieces(self) -> list[Piece]:
         """All there is to do; pieces of both kinds alternate, so that any stretch of the list holds its share of each.
@@ -104,13 +112,12 @@ class Work:
         """The boxes of a piece of queries."""
         return self.query_boxes[piece.start : piece.stop]
 
-    def record(self, model: nn.Module) -> Record:
+    def record(self, model: nn.Module) -> PredictionRecord:
         """By which this work is known again, with this model."""
         queries = hashlib.sha256("\0".join(self.scenes.names[scene] for scene in self.query_scenes).encode())
         queries.update(self.query_boxes.tobytes())
-        return Record(
-            psbench=version("psbench"),
-            model=_digest(model),
+        return PredictionRecord(
+            model=model_digest(model),
             fingerprint=self.scenes.fingerprint,
             queries=queries.hexdigest(),
             ground_truth_boxes=self.ground_truth_boxes,
@@ -129,14 +136,3 @@ def _distinct_queries(dataset: PersonSearchDataset, protocols: Sequence[str]) ->
         for scene, box in zip(queries.scenes.tolist(), queries.boxes, strict=True):
             distinct.setdefault((scene, box.tobytes()), box)
     return [scene for scene, _ in distinct], np.stack(list(distinct.values()))
-
-
-def _digest(model: nn.Module) -> str:
-    """SHA-256 of a model's class, options and state; one that is not of the zoo has no options that are known here."""
-    options, left_out = (model.options, model.training_only) if isinstance(model, ZooModel) else (None, ())
-    sha = hashlib.sha256(f"{type(model).__module__}.{type(model).__qualname__} {options}".encode())
-    for name, value in model.state_dict().items():
-        if not name.startswith(left_out):
-            sha.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            sha.update(value.detach().cpu().flatten().view(torch.uint8).numpy())
-    return sha.hexdigest()

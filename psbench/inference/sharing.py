@@ -1,0 +1,215 @@
+"""Work that is cut into pieces: done by one process or several, and continued where it was interrupted.
+
+Its folder begins as work.json, which says what the pieces belong to, and fills with their files, each of which appears
+whole or not at all. When all are there, they are made into what the folder is meant to hold, and work.json goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import nn
+from tqdm import tqdm
+
+from psbench.processes import from_main, main_process_first, this_process, wait_for_others
+from psbench.shards import WORK
+from psbench.zoo import ZooModel
+from psbench_data import InputError, Scenes
+from psbench_data.atomic import new_folder
+from psbench_data.names import given_path
+from psbench_data.validation import file_error
+
+P = TypeVar("P")
+_REMEDY = "Give another folder, or remove this one first."
+
+
+class Record(BaseModel):
+    """What work.json holds: what decides on the results, and on how they are cut. Each kind of work adds its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    psbench: str = Field(default_factory=lambda: version("psbench"))
+    model: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all of it."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+class Job(ABC, Generic[P]):
+    """Work that is cut into pieces; what a piece is must not depend on who does it.
+
+    Attributes:
+        unit: what the progress bar counts.
+    """
+
+    unit: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def scenes(self) -> Scenes:
+        """Whose images are looked at."""
+
+    @abstractmethod
+    def record(self) -> Record:
+        """By which the work is known again."""
+
+    @abstractmethod
+    def pieces(self) -> list[P]:
+        """All there is to do; any stretch of the list takes about its share of the time."""
+
+    @abstractmethod
+    def size(self, piece: P) -> int:
+        """How much of the progress bar a piece is."""
+
+    @abstractmethod
+    def faults(self, piece: P, folder: Path) -> list[str]:
+        """Why a piece is not there: a sentence for each of its files that does not hold what it should."""
+
+    @abstractmethod
+    def make(self, pieces: Sequence[P], folder: Path, bar: tqdm) -> None:
+        """Make some of the pieces on this process's device."""
+
+    @abstractmethod
+    def finish(self, folder: Path) -> None:
+        """Make of the pieces, which are all there, what the folder is meant to hold, and remove what it is not."""
+
+
+def carry_out(plan: Callable[[], Job[P]], folder: str | Path, *, progress: bool) -> Path:
+    """Do what is still to be done of some work, together with the processes that were started with this one.
+
+    Args:
+        plan: makes the job; the main process plans first.
+        folder: to make, or to continue.
+        progress: whether to show a progress bar, over what the main process does.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: images are missing or do not decode, there is something else at `folder`, or pieces are missing in
+            the end.
+        ConnectionAbortedError: another process has ended.
+    """
+    folder, state = given_path(folder), this_process()
+    todo: list[P] = []
+    with main_process_first():
+        job = plan()
+        if state.is_main_process:
+            job.scenes.require_images()
+            begin(folder, job.record())
+            todo = [piece for piece in job.pieces() if job.faults(piece, folder)]
+        elif not (folder / WORK).is_file():
+            raise InputError(f"{folder}: this machine does not see the folder. Give one that all machines share.")
+    todo = from_main(todo)
+    shown, count = progress and state.is_main_process, len(job.pieces())
+    if shown and len(todo) < count:
+        tqdm.write(f"{folder}: {count - len(todo)} of {count} pieces are there, {len(todo)} to do", file=sys.stderr)
+    with (
+        state.split_between_processes(todo) as own,
+        tqdm(total=sum(map(job.size, own)), unit=job.unit, disable=not shown) as bar,
+    ):
+        job.make(own, folder, bar)
+    wait_for_others()
+    if state.is_main_process:
+        if faults := [fault for piece in job.pieces() for fault in job.faults(piece, folder)]:
+            raise InputError(faults)
+        job.finish(folder)
+        (folder / WORK).unlink()
+    wait_for_others()
+    return folder
+
+
+def begin(folder: Path, record: Record) -> None:
+    """Begin a folder, or make sure that this work has begun it.
+
+    Raises:
+        InputError: there is something else at `folder`.
+    """
+    path = folder / WORK
+    if not path.is_file():
+        with new_folder(folder) as partial:
+            (partial / WORK).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        return
+    try:
+        begun = type(record).model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise file_error(path, error, _REMEDY) from None
+    if others := [name for name, value in begun if value != getattr(record, name)]:
+        raise InputError(f"{folder}: holds the beginning of other predictions ({', '.join(others)} differ). {_REMEDY}")
+
+
+def missing(path: Path, keys: pa.Table) -> list[str]:
+    """Why a piece's file does not count: a sentence, unless it is readable and these are among its columns."""
+    remedy = "Start the same prediction again, in a folder that all its processes see: it makes what is missing."
+    return [f"{path}: {what}. {remedy}"] if (what := _damage(path, keys)) else []
+
+
+def _damage(path: Path, keys: pa.Table) -> str | None:
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read()
+    except FileNotFoundError:
+        return "not there"
+    except (pa.ArrowException, OSError) as error:
+        return f"not a readable Parquet file ({error})"
+    names = keys.schema.names
+    same = set(names) <= set(table.schema.names) and table.select(names).equals(keys)
+    return None if same else f"holds other rows than those {keys.num_rows} that belong there"
+
+
+def remove_pieces(folder: Path, files: Sequence[Path]) -> None:
+    """Remove the files of pieces, and what processes left that were killed while they wrote."""
+    for path in [*files, *folder.glob(".*.parquet")]:
+        path.unlink(missing_ok=True)
+
+
+def require_methods(model: Any, names: Sequence[str], remedy: str) -> None:
+    """Refuse a model that is for something else."""
+    if lacking := [name for name in names if not hasattr(model, name)]:
+        raise InputError(f"{type(model).__name__} has no method {' and no '.join(lacking)}. {remedy}")
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that all processes share, which must see it; it goes when all are through with it."""
+    main = this_process().is_main_process
+    folder = Path(from_main(tempfile.mkdtemp(prefix="psbench-") if main else ""))
+    try:
+        yield folder
+        wait_for_others()
+    finally:
+        if main:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def model_digest(model: nn.Module) -> str:
+    """SHA-256 of class, options and state of a model, and of the zoo's models that it is made of.
+
+    One that is not of the zoo has no options that are known here.
+    """
+    sha, left_out = hashlib.sha256(), list[str]()
+    for path, part in model.named_modules():
+        if part is model or isinstance(part, ZooModel):
+            options, unused = (part.options, part.training_only) if isinstance(part, ZooModel) else (None, ())
+            sha.update(f"{path}{type(part).__module__}.{type(part).__qualname__} {options}".encode())
+            left_out += [f"{path}.{prefix}" if path else prefix for prefix in unused]
+    for name, value in model.state_dict().items():
+        if not name.startswith(tuple(left_out)):
+            sha.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            sha.update(value.detach().cpu().flatten().view(torch.uint8).numpy())
+    return sha.hexdigest()
