@@ -31,6 +31,10 @@ def train(
     start_from: Annotated[
         Path | None, typer.Option(help="A run or a weights file to start from.", show_default=False)
     ] = None,
+    detections: Annotated[
+        Path | None,
+        typer.Option(help="What `predict --split train` wrote, for a re-ID network to learn from.", show_default=False),
+    ] = None,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps; each epoch ends with one, too.")] = 500,
     keep_checkpoints: Annotated[int, typer.Option(min=1, help="How many, the newest.")] = 2,
     validate_on: Annotated[
@@ -69,6 +73,7 @@ def train(
             output,
             resume=resume,
             start_from=start_from,
+            detections=detections,
             checkpoint_every=checkpoint_every,
             keep_checkpoints=keep_checkpoints,
             validate_on=validate_on,

@@ -12,7 +12,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin, ProjectConfiguration
 
 from psbench.training.recipe import Recipe
-from psbench.training.run import Batches
+from psbench.training.run import Batches, Plan
 from psbench_data import InputError
 
 _log = logging.getLogger("psbench")
@@ -72,9 +72,20 @@ def schedule_warnings(recipe: Recipe) -> list[str]:
     return warnings
 
 
-def say_warnings(recipe: Recipe, batches: Batches) -> None:
+def detection_warnings(recipe: Recipe, detections: str | None) -> list[str]:
+    """That a recipe is for detected boxes, too, and there are none."""
+    if recipe.detections_from is None or detections is not None:
+        return []
+    return [
+        f"the crops are of annotated boxes alone, and {recipe.name} was made for those that {recipe.detections_from} "
+        "detects in the training scenes, too. Give them with --detections (detections=)."
+    ]
+
+
+def say_warnings(recipe: Recipe, plan: Plan) -> None:
     """Say what is to be warned of through the logger `psbench`."""
-    for warning in [*batch_warnings(recipe, batches), *schedule_warnings(recipe)]:
+    found = [*batch_warnings(recipe, plan.batches), *schedule_warnings(recipe)]
+    for warning in [*found, *detection_warnings(recipe, plan.detections)]:
         _log.warning("%s", warning)
 
 

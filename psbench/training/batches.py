@@ -1,13 +1,14 @@
-"""Scenes as training batches."""
+"""Scenes, and whatever else is trained on, as batches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from psbench.zoo.images import image_tensor
@@ -15,9 +16,28 @@ from psbench_data import InputError, Scenes
 from psbench_data.exporting.layout import image_sizes
 
 Batch = dict[str, list[Any]]
-"""`images`: (3, H, W) uint8 each; `targets`: boxes and person_ids each; `names` of the scenes. Or only `faults`."""
-Draw = tuple[int, bool]
-"""Which scene, and whether mirrored."""
+"""`images`: (3, H, W) uint8 each; `targets`: of each, what the model learns of it; `names` of the scenes. Or only
+`faults`."""
+
+
+class Draw(NamedTuple):
+    """Which sample is drawn of the training data, whether mirrored, and in which epoch (from 0)."""
+
+    index: int  # type: ignore[assignment]
+    mirrored: bool = False
+    epoch: int = 0
+
+
+class TrainingData(Protocol):
+    """Samples to train on. Everything random about one follows from the recipe's seed and the draw."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, draw: Draw, /) -> dict[str, Any]:
+        """`images`, `targets` and `names` as in a batch, or only a `fault`."""
+
+    def landscape(self) -> np.ndarray:
+        """(N,) bool: of which samples the image is at least as wide as high."""
 
 
 class TrainingScenes(Dataset[dict[str, Any]]):
@@ -37,29 +57,38 @@ class TrainingScenes(Dataset[dict[str, Any]]):
         return len(self._usable)
 
     def __getitem__(self, draw: Draw) -> dict[str, Any]:
-        i, mirrored = draw
-        scene = self._scenes[int(self._usable[i])]
+        scene = self._scenes[int(self._usable[draw.index])]
         try:
             image = image_tensor(scene)
         except InputError as error:
             # As a value: what is raised in a worker reaches the main process wrapped in a traceback.
             return {"fault": str(error)}
         boxes = torch.tensor(scene.boxes)
-        if mirrored:
-            image = image.flip(-1)
-            width = image.shape[-1]
-            boxes = torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], dim=1)
+        if draw.mirrored:
+            image, boxes = mirrored(image, boxes)
         target = {"boxes": boxes, "person_ids": torch.tensor(scene.person_ids)}
         return {"images": image, "targets": target, "names": scene.name}
 
     def landscape(self) -> np.ndarray:
-        """(N,) bool: which images are at least as wide as high; reads their headers if the annotations do not say."""
-        height, width = image_sizes(self._scenes.select(self._usable)).T
-        return width >= height
+        """(N,) bool: which images are at least as wide as high."""
+        return landscape(self._scenes.select(self._usable))
+
+
+def mirrored(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """An image (3, H, W), left and right exchanged, and the boxes (n, 4) on it."""
+    width = image.shape[-1]
+    turned = torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], dim=1)
+    return image.flip(-1), turned
+
+
+def landscape(scenes: Scenes) -> np.ndarray:
+    """(S,) bool: which images are at least as wide as high; reads their headers if the annotations do not say."""
+    height, width = image_sizes(scenes).T
+    return width >= height
 
 
 class EpochBatches(Sampler[list[Draw]]):
-    """The batches of each epoch: every scene at most once, in a new order, mirrored with some probability.
+    """The batches of each epoch: every sample at most once, in a new order, mirrored with some probability.
 
     They follow from the seed and the epoch alone, and are drawn here and not where images are decoded, so that neither
     the number of workers nor an interruption changes anything.
@@ -82,7 +111,7 @@ class EpochBatches(Sampler[list[Draw]]):
         together: int = 1,
         groups: np.ndarray | None = None,
     ) -> None:
-        """Plan batches of `length` scenes.
+        """Plan batches of `length` samples.
 
         Args:
             length: N.
@@ -90,7 +119,7 @@ class EpochBatches(Sampler[list[Draw]]):
             flip: probability of mirroring.
             seed: of order and mirroring.
             together: batches that make a step: processes x accumulation. An epoch has a multiple of them.
-            groups: (N,), of each scene; scenes of different groups come into one batch only where too few remain.
+            groups: (N,), of each sample; those of different groups come into one batch only where too few remain.
         """
         self.batch_size = batch_size
         self._length, self._flip, self._seed, self._groups = length, flip, seed, groups
@@ -115,14 +144,14 @@ class EpochBatches(Sampler[list[Draw]]):
         # One stream of random numbers over all epochs: those before are drawn and dropped.
         for _ in range(epoch + 1):
             order = torch.randperm(self._length, generator=generator)
-            mirrored = torch.rand(self._length, generator=generator) < self._flip
-        return list(zip(order.tolist(), mirrored.tolist(), strict=True))
+            flipped = torch.rand(self._length, generator=generator) < self._flip
+        return [Draw(*one, epoch) for one in zip(order.tolist(), flipped.tolist(), strict=True)]
 
     def _grouped(self, draws: list[Draw]) -> Iterator[list[Draw]]:
         assert self._groups is not None
         waiting: dict[Any, list[Draw]] = {}
         for draw in draws:
-            group = waiting.setdefault(self._groups[draw[0]], [])
+            group = waiting.setdefault(self._groups[draw.index], [])
             group.append(draw)
             if len(group) == self.batch_size:
                 yield group.copy()
@@ -136,10 +165,11 @@ def _chunks(draws: Iterable[Draw], size: int) -> Iterator[list[Draw]]:
         yield chunk
 
 
-def training_loader(data: TrainingScenes, batches: EpochBatches, *, workers: int, pin: bool) -> DataLoader[Any]:
+def training_loader(data: TrainingData, batches: EpochBatches, *, workers: int, pin: bool) -> DataLoader[Any]:
     """Batches, decoded by so many worker processes; `pin` where they go to a GPU."""
+    dataset: Any = data
     return DataLoader(
-        data,
+        dataset,
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=collate,

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from psbench.reporting.markdown import markdown_row
 from psbench.reporting.run_curves import write_run_curves
-from psbench.reporting.table import markdown_row
 from psbench.training.again import changes, old_value, origin, train_command
 from psbench.training.deviations import actual_batch_norm, count, deviations, planned_batch_norm, published_result
 from psbench.training.history import read_steps, read_validations
 from psbench.training.run import BEST_FILE, METRICS_FILE, VALIDATION_FILE, Run, Validation
+from psbench.zoo import model_class
 from psbench.zoo.weights import WEIGHTS_FILE, file_digest
 from psbench_data.atomic import new_file
 
@@ -63,17 +64,32 @@ def _head(run: Run) -> list[str]:
         ]
     return [
         *lines,
-        f"A person search model: `{recipe.model}`, trained on `{record.dataset}`"
+        f"{_KINDS[_trains_on(run)]}: `{recipe.model}`, trained on `{record.dataset}`"
         f"{' (synthetic)' if record.synthetic else ''} by psbench {version}".rstrip()
         + f", finished {record.finished}.",
     ]
+
+
+_KINDS = {
+    "scenes": "A person search model",
+    "pairs": "A person search model that looks for one query at a time",
+    "crops": "A re-ID network for persons whose boxes are given",
+}
+
+
+def _trains_on(run: Run) -> str:
+    return model_class(run.recipe.model).trains_on
 
 
 def _results(run: Run, validations: Sequence[Validation]) -> list[str]:
     published = published_result(run)
     lines = ["## Results", ""]
     if not validations:
-        lines += ["Nothing was measured in this training. This measures it under every protocol:", "", *_judge(run)]
+        lines += [
+            "Nothing was measured in this training. This measures it:",
+            "",
+            *_judge(run),
+        ]
         if published:
             numbers = f"mAP {published.map} %, top-1 {published.top1} % under {published.protocol}"
             lines += ["", f"Published for this recipe: {numbers} ({published.source})."]
@@ -114,10 +130,19 @@ def _measured(v: Validation) -> list[str]:
     return [v.protocol, *(f"{100 * value:.2f}" for value in (v.map, v.top1, v.detection_recall, v.detection_ap))]
 
 
+_MEASURED_BY = {
+    "scenes": ("RUN", "", ""),
+    "pairs": ("RUN", " --protocol PROTOCOL", " PROTOCOL is one of the dataset's."),
+    "crops": ("DETECTOR --reid RUN", "", " DETECTOR is the run of a model that detects people."),
+}
+"""What `predict` is given, what both commands are told of protocols, and what that means."""
+
+
 def _judge(run: Run) -> list[str]:
-    data = f"--data {run.record.dataset} --root ROOT"
-    lines = _block("", f"psbench predict RUN {data} --output PREDICTIONS", f"psbench evaluate PREDICTIONS {data}")
-    return [*lines, "", "RUN is this folder, ROOT the dataset's."]
+    given, protocol, meaning = _MEASURED_BY[_trains_on(run)]
+    data = f"--data {run.record.dataset} --root ROOT{protocol}"
+    lines = _block("", f"psbench predict {given} {data} --output PREDICTIONS", f"psbench evaluate PREDICTIONS {data}")
+    return [*lines, "", f"RUN is this folder, ROOT the dataset's.{meaning}"]
 
 
 def _curves(steps: pd.DataFrame, validated: bool) -> list[str]:
@@ -158,6 +183,8 @@ def _again(run: Run, validations: Sequence[Validation]) -> list[str]:
     options: dict[str, str | int] = {"--start-from": "WEIGHTS"} if record.started_from else {}
     if validations:
         options["--validate-on"] = validations[0].protocol
+    if record.detections:
+        options["--detections"] = "DETECTIONS"
     if len(validations) > 1:
         options["--validate-every"] = validations[0].epoch
     words = [str(word) for option in options.items() for word in option]
@@ -178,6 +205,9 @@ def _again(run: Run, validations: Sequence[Validation]) -> list[str]:
     if record.started_from:
         of = f", trained by `{recipe.starts_from}`" if recipe.starts_from else ""
         lines += ["", f"WEIGHTS is the file with the SHA-256 `{record.started_from}`{of}."]
+    if record.detections:
+        of = f"`{recipe.detections_from}`" if recipe.detections_from else "a detector"
+        lines += ["", f"DETECTIONS is what {of} finds in the training scenes, by `psbench predict --split train`."]
     return lines
 
 
@@ -195,9 +225,14 @@ def _facts(run: Run, steps: pd.DataFrame) -> list[str]:
         ["versions", ", ".join(f"{package} {version}" for package, version in record.versions.items())],
         [f"`{WEIGHTS_FILE}`", _digest(run.folder / WEIGHTS_FILE) or "not in the folder"],
         [f"`{BEST_FILE}`", _digest(run.folder / BEST_FILE)],
+        ["detected boxes", f"used, digest `{record.detections}`" if record.detections else _unused_detections(run)],
         ["started from", f"weights with the SHA-256 `{record.started_from}`" if record.started_from else ""],
     ]
     return ["## Facts", "", *_table(["", ""], [fact for fact in facts if fact[1]])]
+
+
+def _unused_detections(run: Run) -> str:
+    return "none: annotated boxes alone" if _trains_on(run) == "crops" else ""
 
 
 def _recipe(run: Run) -> list[str]:

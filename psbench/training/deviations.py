@@ -42,6 +42,10 @@ def deviations(run: Run, base: Recipe) -> list[str]:
         found.append(f"It started from trained weights (SHA-256 `{record.started_from}`), the recipe does not.")
     if base.starts_from and not record.started_from:
         found.append(f"It did not start from the trained weights of `{base.starts_from}`, the recipe does.")
+    if record.detections and not base.detections_from:
+        found.append("It was trained on detected boxes beside the annotated ones, the recipe is not.")
+    if base.detections_from and not record.detections:
+        found.append(f"It was trained on annotated boxes alone, the recipe also on those of `{base.detections_from}`.")
     return found
 
 

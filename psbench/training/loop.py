@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from psbench.predictions import Predictions
 from psbench.processes import main_process_first, this_process, wait_for_others
 from psbench.training.accelerator import batches_of, make_accelerator, say_warnings
 from psbench.training.checkpoints import newest
+from psbench.training.crops import detections_digest
+from psbench.training.data import detections_for
 from psbench.training.journal import require_trackers
 from psbench.training.recipe import Recipe
 from psbench.training.run import PLAN_FILE, Plan, Run, at_work, find_plan, find_run
 from psbench.training.trainer import NonFiniteLossError, Trainer
 from psbench.training.validation import Validator
+from psbench.zoo import model_class
 from psbench.zoo.weights import file_digest, weights_path
 from psbench_data import InputError, PersonSearchDataset
 
@@ -26,6 +30,7 @@ def train(
     *,
     resume: bool = False,
     start_from: str | Path | None = None,
+    detections: str | Path | Predictions | None = None,
     checkpoint_every: int = 500,
     keep_checkpoints: int = 2,
     validate_on: str | None = None,
@@ -45,6 +50,8 @@ def train(
             is there; with a finished one there is nothing to do.
         start_from: a run's folder or a weights file to start from instead of fresh weights: of the same model, or of
             the one that it builds on.
+        detections: for a model that trains on crops: what a detector found in the training scenes
+            (`predict_into(..., split="train")`), to learn from these boxes, too. Needed again to resume.
         checkpoint_every: steps; after each epoch there is one, too.
         keep_checkpoints: how many, the newest.
         validate_on: a protocol of the dataset to evaluate at the end, `gallery-100`.
@@ -68,10 +75,11 @@ def train(
         if checkpoint_every < 1 or keep_checkpoints < 1:
             raise InputError("checkpoint_every and keep_checkpoints: expected whole numbers from 1.")
         require_trackers(trackers)
-        _require_fit(recipe, dataset)
+        _require_fit(recipe, dataset, validate_on)
         validator = Validator.of(dataset, validate_on, validate_every)
         scenes = dataset.split("train")
         scenes.require_images()
+        found = detections_for(recipe, dataset, detections)
         begun = newest(output) is not None
         plan = Plan(
             recipe=recipe.to_dict(),
@@ -82,12 +90,14 @@ def train(
             num_identities=scenes.num_identities,
             batches=batches_of(recipe, state.num_processes),
             started_from=_started_from(recipe, output, start_from, begun),
+            detections=None if found is None else detections_digest(found, scenes),
         )
         finished = find_run(output, plan, resume=resume)
         accelerator = make_accelerator(recipe, state, output, trackers)
         if finished is None:
             # The weights are the checkpoint's, if there is one.
-            trainer = Trainer(recipe, plan, scenes, output, accelerator, validator, None if begun else start_from)
+            start = None if begun else start_from
+            trainer = Trainer(recipe, plan, scenes, output, accelerator, validator, start, found)
     if finished is not None:
         return finished
     if not state.is_main_process:
@@ -97,11 +107,11 @@ def train(
         return trainer.run(checkpoint_every=checkpoint_every, keep=keep_checkpoints, progress=progress)
     with at_work(output, plan):
         wait_for_others()
-        say_warnings(recipe, plan.batches)
+        say_warnings(recipe, plan)
         return trainer.run(checkpoint_every=checkpoint_every, keep=keep_checkpoints, progress=progress)
 
 
-def _require_fit(recipe: Recipe, dataset: PersonSearchDataset) -> None:
+def _require_fit(recipe: Recipe, dataset: PersonSearchDataset, validate_on: str | None) -> None:
     if recipe.dataset != dataset.name:
         raise InputError(
             f"recipe {recipe.name} is for {recipe.dataset}, not for {dataset.name}. "
@@ -109,6 +119,11 @@ def _require_fit(recipe: Recipe, dataset: PersonSearchDataset) -> None:
         )
     if "num_identities" in recipe.model_options:
         raise InputError("model_options.num_identities follows from the data. Leave it out.")
+    if validate_on is not None and model_class(recipe.model).trains_on != "scenes":
+        raise InputError(
+            f"validate_on={validate_on}: {recipe.model} does not detect and embed by itself. Leave it out, and measure "
+            "what has been trained with `psbench predict` and `psbench evaluate`."
+        )
 
 
 def _started_from(recipe: Recipe, output: Path, start_from: str | Path | None, begun: bool) -> str | None:

@@ -48,5 +48,6 @@ def _groups(module: torch.nn.Module, settings: Optimizer, lr: float) -> list[dic
         decayed = (settings.decay_biases or not bias) and (settings.decay_norms or id(p) not in norms)
         # A batch norm's bias is no bias of a layer.
         rate = settings.bias_lr_factor if bias and id(p) not in norms else 1.0
+        rate *= settings.backbone_lr_factor if name.startswith("backbone.") else 1.0
         groups.setdefault((rate * lr, settings.weight_decay if decayed else 0.0), []).append(p)
     return [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()]

@@ -32,6 +32,7 @@ class Optimizer:
         weight_decay: on every trainable parameter.
         decay_biases, decay_norms: on biases and on batch norms too.
         bias_lr_factor: the rate of biases is so many times lr.
+        backbone_lr_factor: the rate of the module called backbone is so many times that of the others.
         clip_norm: the gradient's total norm is scaled down to this; none does not.
         clip_value: each of its numbers is brought into [-clip_value, clip_value]; none does not.
     """
@@ -43,6 +44,7 @@ class Optimizer:
     decay_biases: bool = True
     decay_norms: bool = True
     bias_lr_factor: Annotated[float, Field(gt=0)] = 1.0
+    backbone_lr_factor: Annotated[float, Field(gt=0)] = 1.0
     clip_norm: Annotated[float, Field(gt=0)] | None = 10.0
     clip_value: Annotated[float, Field(gt=0)] | None = None
 
@@ -52,7 +54,7 @@ class Schedule:
     """How long, and how the learning rate moves.
 
     Attributes:
-        epochs: passes over the training scenes.
+        epochs: passes over the training data.
         milestones: epochs (from 0) before which the learning rate is multiplied by gamma.
         gamma: at each milestone.
         warmup_epochs: over so many epochs the rate grows linearly, an iteration at a time.
@@ -115,7 +117,7 @@ class Recipe:
         dataset: a name of `psbench_data.available()`.
         model_options: the model's options that differ from its defaults, see the model's page.
         optimizer, schedule, execution: see there.
-        batch_size: images a step, of all processes together, that the other values were chosen for.
+        batch_size: images (scenes, or crops) a step, of all processes together, that the other values were chosen for.
         flip: probability of mirroring an image.
         group_by_aspect: put landscape and portrait images into separate batches, which wastes less on padding.
         batch_norm: "batch" normalises by the statistics of each process's batch, "synchronised" by those of all
@@ -123,6 +125,8 @@ class Recipe:
             networks and few images a process.
         ema: the weights that are kept are a moving average with this decay over the steps; none keeps the last.
         starts_from: the recipe whose trained weights this one starts from, to be given as `start_from`.
+        detections_from: for a model that trains on crops, the recipe whose model finds further ones in the training
+            scenes, to be given as `detections`.
         workers: processes that decode images; 0 decodes in the training process.
         seed: of weights, order and mirroring.
         expected: the published result, if the recipe is a paper's.
@@ -141,6 +145,7 @@ class Recipe:
     batch_norm: BatchNorm = "batch"
     ema: Annotated[float, Field(ge=0, lt=1)] | None = None
     starts_from: str | None = None
+    detections_from: str | None = None
     workers: Annotated[int, Field(ge=0)] = 4
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     expected: Published | None = None

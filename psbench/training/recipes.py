@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from psbench.training import recipes_igpn
 from psbench.training.recipe import Execution, Optimizer, Published, Recipe, Schedule
 from psbench_data.errors import InputError, near_names
 
+_OIM_LSPS = Published(protocol="regular", map=14.0, top1=46.0, source="PCNet, 2021, table 6")
 _PRW: dict[str, Any] = {"pretrained": True, "oim_queue_size": 500}
 _NAE_OPTIMIZER = Optimizer(decay_biases=False)
 _GLCNET_2026_OPTIMIZER = Optimizer(nesterov=True, clip_norm=None, clip_value=10.0)
@@ -39,6 +41,9 @@ _PCNET_OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("pcnet_fast", "cuhk_sysu"): _PCNET_CUHK_SYSU | {"head_convs": 4},
     ("pcnet_multianchor", "cuhk_sysu"): _PCNET_CUHK_SYSU
     | {"head_convs": 1, "nms_thresh_test": 0.7, "class_weight": 5.0, "box_weight": 5.0},
+} | {
+    (model, "movienet_cs"): _PCNET | {"min_size": 240, "max_size": 720, "min_sizes_train": [], "max_size_train": None}
+    for model in ("pcnet", "pcnet_fast", "pcnet_multianchor")
 }
 _PCNET_SCHEDULES = {
     # 60,000 steps of four images, the rate falling after 50,000; the warm-up takes 500.
@@ -47,6 +52,8 @@ _PCNET_SCHEDULES = {
     "prw": (1e-4, Schedule(epochs=49, milestones=(42,), warmup_epochs=0.35, warmup_start=1 / 3)),
     # 120,000, after 80,000 and 100,000.
     "lsps": (1e-4, Schedule(epochs=26, milestones=(18, 22), warmup_epochs=0.11, warmup_start=1 / 3)),
+    # Nobody's: as long as GLCNet is trained there.
+    "movienet_cs": (1e-4, Schedule(epochs=20, milestones=(16,), warmup_epochs=0.1, warmup_start=1 / 3)),
 }
 _PCNET_RESULTS = {
     ("pcnet", "cuhk_sysu"): ("gallery-100", 86.3, 89.4, "table 5"),
@@ -106,6 +113,16 @@ _PAPERS = (
         schedule=Schedule(epochs=22),
     ),
     Recipe(
+        name="oim-lsps",
+        model="oim",
+        dataset="lsps",
+        # Trained by PCNet's authors, who name no settings: those of CUHK-SYSU.
+        model_options={"pretrained": True},
+        optimizer=_NAE_OPTIMIZER,
+        schedule=Schedule(epochs=22),
+        expected=_OIM_LSPS,
+    ),
+    Recipe(
         name="nae-cuhk_sysu",
         model="nae",
         dataset="cuhk_sysu",
@@ -131,6 +148,15 @@ _PAPERS = (
         schedule=Schedule(epochs=11, milestones=(8,)),
         starts_from="nae-cuhk_sysu",
         expected=Published(protocol="gallery-100", map=92.1, top1=92.9, source="NAE, CVPR 2020"),
+    ),
+    Recipe(
+        name="nae_plus-prw",
+        model="nae_plus",
+        dataset="prw",
+        optimizer=_NAE_OPTIMIZER,
+        schedule=Schedule(epochs=11, milestones=(8,)),
+        starts_from="nae-prw",
+        expected=Published(protocol="regular", map=44.0, top1=81.1, source="NAE, CVPR 2020"),
     ),
     Recipe(
         name="seqnet-cuhk_sysu",
@@ -165,14 +191,18 @@ _PAPERS = (
         schedule=Schedule(epochs=18),
         expected=Published(protocol="regular", map=46.9, top1=85.1, source="GLCNet, README of 2021-12, without CBGM"),
     ),
-    Recipe(
-        name="glcnet-movienet_cs",
-        model="glcnet",
-        dataset="movienet_cs",
-        model_options={"pretrained": True, "oim_queue_size": 3000, "min_size": 240, "max_size": 720},
-        optimizer=Optimizer(lr=0.009),
-        schedule=Schedule(epochs=20),
-        batch_size=15,
+    # GLCNet's settings, for the systems whose authors did not train on this dataset as well.
+    *(
+        Recipe(
+            name=f"{model}-movienet_cs",
+            model=model,
+            dataset="movienet_cs",
+            model_options={"pretrained": True, "oim_queue_size": 3000, "min_size": 240, "max_size": 720},
+            optimizer=Optimizer(lr=0.009),
+            schedule=Schedule(epochs=20),
+            batch_size=15,
+        )
+        for model in ("glcnet", "seqnet", "nae", "oim")
     ),
     *(
         Recipe(
@@ -202,7 +232,7 @@ _PAPERS = (
     *(
         _pcnet(model, dataset)
         for model in ("pcnet", "pcnet_fast", "pcnet_multianchor")
-        for dataset in ("cuhk_sysu", "prw", "lsps")
+        for dataset in ("cuhk_sysu", "prw", "lsps", "movienet_cs")
     ),
     dataclasses.replace(
         _pcnet("pcnet", "prw"),
@@ -253,22 +283,28 @@ _SMALL_PCNET: dict[str, Any] = {
     "embedding_dim": 64,
     "head_width": 64,
     "oim_queue_size": 200,
+    # Few dimensions leave strangers less far apart, and the losses of re-ID must not drown detection's.
+    "oim_scale": 15.0,
+    "reid_weight": 0.5,
+    "triplet_weight": 0.1,
+    "distance_weight": 0.2,
 }
+_SMALL_ANCHORS: dict[str, Any] = {"anchor_ratios": [1.8, 3.0], "head_convs": 1}
 _DEMOS += tuple(
     Recipe(
         name=f"{model}-demo",
         model=model,
         dataset="cuhk_sysu",
-        model_options=_SMALL_PCNET,
-        optimizer=Optimizer(lr=0.012),
-        schedule=Schedule(epochs=9, milestones=(7,), warmup_epochs=0.5, warmup_start=0.01),
+        model_options=_SMALL_PCNET | (_SMALL_ANCHORS if model == "pcnet_multianchor" else {}),
+        optimizer=Optimizer(lr=0.004),
+        schedule=Schedule(epochs=7, milestones=(5,), warmup_epochs=0.5, warmup_start=0.01),
         execution=Execution(precision="fp32"),
         batch_size=4,
         workers=0,
     )
-    for model in ("pcnet", "pcnet_fast")
+    for model in ("pcnet", "pcnet_fast", "pcnet_multianchor")
 )
-_RECIPES = {recipe.name: recipe for recipe in (*_PAPERS, *_DEMOS)}
+_RECIPES = {recipe.name: recipe for recipe in (*_PAPERS, *_DEMOS, *recipes_igpn.RECIPES)}
 
 
 def recipes() -> tuple[str, ...]:

@@ -88,6 +88,7 @@ class Plan(BaseModel):
         dataset, fingerprint, synthetic, num_identities: of the training data.
         batches: see there.
         started_from: SHA-256 of the weights file that the training started from, if it did.
+        detections: digest of the detected boxes that it trains on beside the annotated ones, if it does.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -100,6 +101,7 @@ class Plan(BaseModel):
     num_identities: int
     batches: Batches
     started_from: str | None
+    detections: str | None = None
 
 
 class RunRecord(Plan):
@@ -259,7 +261,7 @@ def _require_same(path: Path, found: Plan, plan: Plan) -> None:
     faults = [
         f"{path}: {name} is {getattr(found, name)!r}, now {getattr(plan, name)!r}. Go on with the same, "
         "or train anew in another folder."
-        for name in ("dataset", "fingerprint", "num_identities", "started_from")
+        for name in ("dataset", "fingerprint", "num_identities", "started_from", "detections")
         if getattr(found, name) != getattr(plan, name)
     ]
     faults += [

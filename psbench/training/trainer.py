@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-import platform
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,10 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from psbench import zoo
+from psbench.hardware import device_name, versions
+from psbench.predictions import Predictions
 from psbench.processes import from_main, this_process, wait_for_others
-from psbench.training.batches import Batch, EpochBatches, TrainingScenes, training_loader
+from psbench.training.batches import Batch, EpochBatches, training_loader
 from psbench.training.card import write_card
 from psbench.training.checkpoints import (
     Position,
@@ -29,6 +29,7 @@ from psbench.training.checkpoints import (
     save_checkpoint,
     save_position,
 )
+from psbench.training.data import WORDS, training_data
 from psbench.training.execution import arrange, training_mode
 from psbench.training.journal import Journal, peak_memory, reset_peak_memory
 from psbench.training.optimization import learning_rate_factor, make_optimizer, set_learning_rate
@@ -60,6 +61,7 @@ class Trainer:
         accelerator: Accelerator,
         validator: Validator | None = None,
         start_from: str | Path | None = None,
+        detections: Predictions | None = None,
     ) -> None:
         """Make the model and what moves it, as they are before the first step; arguments as in `train`.
 
@@ -86,6 +88,7 @@ class Trainer:
         self.average = None if recipe.ema is None else _average(module, recipe.ema).to(accelerator.device)
         self.module = arrange(module, recipe, self.process)
         training_mode(self.module, recipe.batch_norm)
+        self.data = training_data(recipe, module, scenes, detections)
         self._micro_batches(scenes)
         self.optimizer = make_optimizer(self.module, recipe.optimizer, plan.batches.lr)
         self.factor = learning_rate_factor(recipe.schedule, self.steps_per_epoch)
@@ -93,7 +96,6 @@ class Trainer:
     def _micro_batches(self, scenes: Scenes) -> None:
         """Plan the batches of each epoch: `together` of them, of all processes, make a step."""
         batches = self.plan.batches
-        self.data = TrainingScenes(scenes)
         self.together = batches.processes * batches.accumulation
         self.order = EpochBatches(
             len(self.data),
@@ -106,8 +108,8 @@ class Trainer:
         self.steps_per_epoch = len(self.order) // self.together
         if not self.steps_per_epoch:
             raise InputError(
-                f"a step takes {batches.images_per_step} images, and {scenes.root} has {len(self.data)} training "
-                "scenes with people. Set a smaller batch_size or execution.images_per_process."
+                f"a step takes {batches.images_per_step} images, and {scenes.root} has {len(self.data)} "
+                f"{WORDS[self.module.trains_on]}. Set a smaller batch_size or execution.images_per_process."
             )
 
     @property
@@ -290,7 +292,7 @@ class Trainer:
             resumed=self.position.resumed,
             peak_memory=memory,
             hardware=_hardware(device, self.process.num_processes),
-            versions=_versions(),
+            versions=versions(),
             finished=datetime.now(UTC).date(),
             validation=last if last is not None and last.step == self.position.step else None,
             best=self.position.best,
@@ -320,11 +322,7 @@ def _average(module: zoo.ZooModel, decay: float) -> Any:
 
 
 def _hardware(device: torch.device, processes: int) -> str:
-    if device.type != "cuda":
-        return f"CPU {platform.machine()}" + (f", {processes} processes" if processes > 1 else "")
-    return f"{processes} x {torch.cuda.get_device_name(device)}"
-
-
-def _versions() -> dict[str, str]:
-    packages = ("psbench", "torch", "torchvision", "timm", "accelerate", "numpy")
-    return {"python": platform.python_version(), **{package: version(package) for package in packages}}
+    name = device_name(device)
+    if device.type == "cuda":
+        return f"{processes} x {name}"
+    return f"{name}, {processes} processes" if processes > 1 else name

@@ -19,7 +19,7 @@ def test_mirrored_boxes_show_the_same_pixels(world: PersonSearchDataset) -> None
     scenes = world.split("train")
     data = TrainingScenes(scenes)
     for i in range(len(data)):
-        plain, mirrored = data[i, False], data[i, True]
+        plain, mirrored = (data[Draw(i, mirrored)] for mirrored in (False, True))
         assert plain["names"] == mirrored["names"]
         scene = scenes[plain["names"]]
         np.testing.assert_array_equal(plain["targets"]["boxes"], scene.boxes)
@@ -43,12 +43,12 @@ def test_every_scene_is_drawn_once_an_epoch_in_a_new_order() -> None:
     epochs = _epochs(EpochBatches(50, batch_size=5, flip=0.5, seed=3), 3)
     for epoch in epochs:
         draws = [draw for batch in epoch for draw in batch]
-        assert sorted(i for i, _ in draws) == list(range(50))
-        assert 5 < sum(mirrored for _, mirrored in draws) < 45
+        assert sorted(draw.index for draw in draws) == list(range(50))
+        assert 5 < sum(draw.mirrored for draw in draws) < 45
     assert epochs[0] != epochs[1] != epochs[2]
     assert _epochs(EpochBatches(50, batch_size=5, flip=0.5, seed=3), 3) == epochs
     unmirrored = EpochBatches(50, batch_size=5, flip=0, seed=3)
-    assert not any(mirrored for batch in unmirrored for _, mirrored in batch)
+    assert not any(draw.mirrored for batch in unmirrored for draw in batch)
 
 
 def test_an_epoch_can_be_begun_anywhere() -> None:
@@ -77,9 +77,9 @@ def test_grouped_batches_mix_only_what_remains(groups: list[int], batch_size: in
     drawn = list(batches)
     assert len(drawn) == len(batches) == len(EpochBatches(len(groups), **plan))  # type: ignore[arg-type]
     assert all(len(batch) == batch_size for batch in drawn)
-    scenes = [i for batch in drawn for i, _ in batch]
+    scenes = [draw.index for batch in drawn for draw in batch]
     assert len(set(scenes)) == len(scenes)
-    mixed = sum(len({groups[i] for i, _ in batch}) > 1 for batch in drawn)
+    mixed = sum(len({groups[draw.index] for draw in batch}) > 1 for batch in drawn)
     # Of each group fewer than a batch remain.
     assert mixed * batch_size <= len(set(groups)) * (batch_size - 1)
 
@@ -97,7 +97,7 @@ def test_landscape_and_portrait_are_told_apart(
     for sizes in root.rglob("*_shape.txt"):
         sizes.unlink()
     data = TrainingScenes(psbench_data.load("cuhk_sysu", root=root).split("train"))
-    names = [data[i, False]["names"] for i in range(len(data))]
+    names = [data[Draw(i)]["names"] for i in range(len(data))]
     assert data.landscape().tolist() == [name != turned.name for name in names]
 
 

@@ -62,9 +62,10 @@ def test_digest_is_of_what_results_depend_on() -> None:
             ("ema", 0.99),
             ("group_by_aspect", True),
             ("starts_from", "nae-cuhk_sysu"),
+            ("optimizer.backbone_lr_factor", 0.1),
         )
     }
-    assert len(digests | {recipe.digest}) == 8
+    assert len(digests | {recipe.digest}) == 9
 
 
 def test_recipes_start_from_recipes_of_the_same_data() -> None:
@@ -72,3 +73,28 @@ def test_recipes_start_from_recipes_of_the_same_data() -> None:
     assert starts["nae_plus-cuhk_sysu"] == "nae-cuhk_sysu"
     for name, before in starts.items():
         assert before is None or recipe_for(before).dataset == recipe_for(name).dataset
+
+
+@pytest.mark.parametrize("model", ["reid_resnet50", "reid_pcb"])
+@pytest.mark.parametrize("dataset", ["cuhk_sysu", "prw"])
+def test_reid_recipes_have_the_papers_values(model: str, dataset: str) -> None:
+    """64 crops, 60 epochs at 0.1, a tenth of it after 40; as PCB's: a tenth for the backbone, weight decay 5e-4."""
+    recipe = recipe_for(f"{model}-{dataset}")
+    sgd, schedule = recipe.optimizer, recipe.schedule
+    assert (sgd.lr, sgd.momentum, sgd.weight_decay, sgd.backbone_lr_factor) == (0.1, 0.9, 5e-4, 0.1)
+    assert (schedule.epochs, schedule.milestones, schedule.gamma, schedule.warmup_epochs) == (60, (40,), 0.1, 0)
+    assert (recipe.batch_size, recipe.flip, recipe.batch_norm) == (64, 0.5, "batch")
+    assert recipe.model_options == {"pretrained": True}
+    assert recipe_for(str(recipe.detections_from)).dataset == dataset
+
+
+@pytest.mark.parametrize("dataset", ["cuhk_sysu", "prw"])
+def test_igpn_recipes_have_the_papers_values(dataset: str) -> None:
+    """16 pairs, 25 epochs at 1e-3, 1e-4 after 16, frozen batch norm."""
+    recipe = recipe_for(f"igpn-{dataset}")
+    sgd, schedule = recipe.optimizer, recipe.schedule
+    assert (sgd.lr, sgd.momentum, sgd.weight_decay) == (0.001, 0.9, 1e-4)
+    assert (schedule.epochs, schedule.milestones, schedule.gamma) == (25, (16,), 0.1)
+    assert (recipe.batch_size, recipe.batch_norm) == (16, "frozen")
+    # What it reaches alone is published for one dataset.
+    assert (recipe.expected is not None) == (dataset == "cuhk_sysu")

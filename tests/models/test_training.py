@@ -181,7 +181,7 @@ def test_broken_loss_stops_with_names_and_leaves_the_checkpoint(
     order = EpochBatches(12, batch_size=3, flip=0.5, seed=TINY.seed)
     order.begin(1)
     scenes = world.split("train")
-    named = [scenes.names[i] for i, _ in next(iter(order))]
+    named = [scenes.names[draw.index] for draw in next(iter(order))]
     assert sorted(re.search(r"scenes (.*?)\.( |$)", message)[1].split(", ")) == sorted(named)  # type: ignore[index]
     resumed = train(TINY, world, tmp_path / "run", resume=True, progress=False)
     assert losses_of(resumed) == losses_of(run)

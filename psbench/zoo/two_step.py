@@ -1,0 +1,84 @@
+"""Two-step person search: one network detects, another one embeds what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor, nn
+
+from psbench.zoo.interface import Detections, JointModel, Unit, inference
+from psbench_data import InputError
+
+
+def two_step(detector: nn.Module, reid: nn.Module) -> TwoStep:
+    """Put a detector and a re-ID network together.
+
+    Args:
+        detector: any `PersonSearcher` that is a torch module; its embeddings are not used.
+        reid: a network with `embed(images, boxes)`: a re-ID network, or a `PersonSearcher`.
+
+    Returns:
+        A `PersonSearcher`, for `psbench.inference.predict` and `psbench.zoo.cost`. It is not trained; its parts are.
+
+    Raises:
+        InputError: one of them cannot do its part.
+    """
+    faults = [
+        f"{type(model).__name__} does not {what}, so it cannot be the {part} of a two-step search. {remedy}"
+        for part, model, what, remedy in (
+            ("detector", detector, "detect", "Give a model that does, such as oim."),
+            ("re-ID network", reid, "embed", "Give reid_resnet50 or reid_pcb."),
+        )
+        if not hasattr(model, what)
+    ]
+    if faults:
+        raise InputError(faults)
+    return TwoStep(detector, reid)
+
+
+class TwoStep(JointModel):
+    """A detector's boxes and scores with a re-ID network's embeddings.
+
+    Attributes:
+        detector, reid: the two networks, each with its options.
+    """
+
+    options = None
+
+    def __init__(self, detector: Any, reid: Any) -> None:
+        """See `two_step`."""
+        super().__init__()
+        self.detector, self.reid = detector, reid
+
+    def forward(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """There are no losses of both together.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError("a two-step search is not trained as one. Train the detector, and the re-ID network.")
+
+    @inference
+    def detect(self, images: list[Tensor], include: list[Tensor] | None = None) -> list[Detections]:
+        """See `PersonSearcher`; no embedding is weighted by its score."""
+        found = self.detector.detect(images, include=include)
+        embeddings = self.reid.embed(images, [detections.boxes for detections in found])
+        return [
+            Detections(boxes=detections.boxes, scores=detections.scores, embeddings=of_image)
+            for detections, of_image in zip(found, embeddings, strict=True)
+        ]
+
+    @inference
+    def embed(self, images: list[Tensor], boxes: list[Tensor]) -> list[Tensor]:
+        """See `PersonSearcher`."""
+        return self.reid.embed(images, boxes)
+
+    def walk(self, image: Tensor) -> Iterator[Unit]:
+        """See `ZooModel`; the re-ID network runs once for each person."""
+        yield from self.detector.walk(image)
+        yield from self.reid.walk(image)
+
+    def preprocessing(self) -> dict[str, Any]:
+        """See `ZooModel`."""
+        return {"detector": self.detector.preprocessing(), "reid": self.reid.preprocessing()}
