@@ -6,11 +6,12 @@ import sys
 import time
 from pathlib import Path
 
-from table5 import PROTOCOLS, ROWS, TABLE
+from gallery_curves import CUHK_SYSU
+from systems import system
+from table5 import TABLE
 
 from psbench import InputError, evaluate, evaluate_detection
 from psbench.evaluation.baselines import with_random_embeddings
-from psbench.reporting.curves import write_gallery_curves
 from psbench.reporting.ranking import write_ranking
 from psbench.reproduction import Workspace
 from psbench.training import recipe_for
@@ -23,15 +24,15 @@ def main(folder: Path) -> None:
     """Make everything below `folder`, except what is there already, and print the results."""
     started = time.monotonic()
     workspace = Workspace(folder)
-    row = next(row for row in ROWS if row.method == "SeqNet")
+    row = system("SeqNet")
     recipe = recipe_for(row.demo_recipe)
     dataset = workspace.demo_dataset()
     run = workspace.run(recipe, dataset)
     predictions = workspace.predictions(recipe, dataset)
     perfect = workspace.predictions(recipe, dataset, ground_truth_boxes=True)
     measured = workspace.measure(row.method, recipe, dataset, dataset.protocols)
-    files = TABLE.write([m for m in measured if m.protocol in PROTOCOLS], folder)
-    files += write_gallery_curves(measured, folder)
+    files = [path for path in TABLE.write(measured, folder) if path.suffix in (".md", ".csv")]
+    files += [path for path in CUHK_SYSU.write(measured, folder) if path.suffix in (".png", ".csv")]
     protocol = dataset.protocol("gallery-100")
     page = folder / "ranking.html"
     write_ranking(predictions, protocol, evaluate(predictions, protocol), page, method=row.method, data=dataset.origin)

@@ -1,15 +1,24 @@
 """Table 1 of the PCNet paper: what its components are worth, on PRW."""
 
-from psbench.reporting.ablation import AblationTable
-from psbench.reproduction import MeasuredRow, run_script
+from psbench.reporting.table import YES_NO, Source, Table, accuracy
+from psbench.reproduction import Cell, MeasuredRow, run_script
 
-TABLE = AblationTable(
+NAMES = (
+    "CPP",
+    "CPP, distance loss",
+    "CPP, distance loss, aggregation",
+    "CPP, distance loss, aggregation, triplet loss",
+    "3x3 convolution",
+    "3x3 convolution, aggregation, triplet loss",
+)
+TABLE = Table(
     name="table1",
-    title="PCNet: components",
-    source="PCNet paper, table 1",
-    data="pcnet_table1_components",
-    switches=(("reid_op", "re-ID by"), ("l_dist", "distance loss"), ("csa", "aggregation"), ("l_tri", "triplet loss")),
-    words={"cpp": "contextual points", "conv3x3": "3x3 convolution"},
+    title="PCNet, table 1: components",
+    sources=(Source(words="PCNet paper, table 1", data="pcnet_table1_components", block="reid_op"),),
+    labels=(("reid_op", "Re-ID by"), ("l_dist", "Distance loss"), ("csa", "Aggregation"), ("l_tri", "Triplet loss")),
+    columns=(accuracy(Cell("prw", "regular")),),
+    names=NAMES,
+    words=YES_NO | {"cpp": "contextual points (CPP)", "conv3x3": "3x3 convolution"},
 )
 NO_POINTS = {"model_options.contextual_points": False}
 NO_DISTANCE_LOSS = {"model_options.distance_loss": "none"}
@@ -24,9 +33,9 @@ CHANGES = (
     NO_POINTS | NO_DISTANCE_LOSS,
 )
 ROWS = tuple(
-    MeasuredRow(method=TABLE.variant(row), recipe="pcnet_ablation-prw", demo_recipe="pcnet-demo", changes=changes)
-    for row, changes in enumerate(CHANGES, start=1)
+    MeasuredRow(row=row, method=name, recipe="pcnet_ablation-prw", demo_recipe="pcnet-demo", changes=changes)
+    for row, (name, changes) in enumerate(zip(NAMES, CHANGES, strict=True), start=1)
 )
 
 if __name__ == "__main__":
-    run_script(__doc__, ROWS, ("regular",), TABLE.write, demo_protocols=("gallery-100",))
+    run_script(__doc__, ROWS, TABLE.cells, TABLE.write)

@@ -1,20 +1,19 @@
 """Table 3 of the PCNet paper: ways of adding re-ID to a one-stage detector, on PRW."""
 
-from psbench.reporting.ablation import AblationTable
-from psbench.reproduction import MeasuredRow, run_script
+from psbench.reporting.table import YES_NO, Source, Table, accuracy
+from psbench.reproduction import Cell, MeasuredRow, run_script
 
-TABLE = AblationTable(
+NAMES = ("parallel branch", "parallel branch, CPP, distance loss", "RoIAlign", "PCNet's serial head")
+TABLE = Table(
     name="table3",
-    title="One-stage forms",
-    source="PCNet paper, table 3",
-    data="pcnet_table3_one_stage_forms",
-    switches=(
-        ("design", "re-ID"),
-        ("cpp_and_ldist", "contextual points, distance loss"),
-        ("box_free", "free of boxes"),
-    ),
-    words={
-        "parallel_reid_branch": "a branch beside detection",
+    title="PCNet, table 3: one-stage forms",
+    sources=(Source(words="PCNet paper, table 3", data="pcnet_table3_one_stage_forms"),),
+    labels=(("design", "Re-ID"), ("cpp_and_ldist", "CPP, distance loss"), ("box_free", "Free of boxes")),
+    columns=(accuracy(Cell("prw", "regular")),),
+    names=NAMES,
+    words=YES_NO
+    | {
+        "parallel_reid_branch": "in a branch beside detection",
         "roialign": "from maps cropped by RoIAlign",
         "pcnet_serial_head": "before detection (PCNet)",
     },
@@ -28,9 +27,9 @@ CHANGES = (
     ALONE,
 )
 ROWS = tuple(
-    MeasuredRow(method=TABLE.variant(row), recipe="pcnet_ablation-prw", demo_recipe="pcnet-demo", changes=changes)
-    for row, changes in enumerate(CHANGES, start=1)
+    MeasuredRow(row=row, method=name, recipe="pcnet_ablation-prw", demo_recipe="pcnet-demo", changes=changes)
+    for row, (name, changes) in enumerate(zip(NAMES, CHANGES, strict=True), start=1)
 )
 
 if __name__ == "__main__":
-    run_script(__doc__, ROWS, ("regular",), TABLE.write, demo_protocols=("gallery-100",))
+    run_script(__doc__, ROWS, TABLE.cells, TABLE.write)

@@ -34,13 +34,11 @@ def test_data_layer_imports_nothing_above_it(path: Path) -> None:
     assert not [name for name in _imports(path) if _within(name, ("psbench", *MODELS))]
 
 
+NOT_JUDGING = ("cli", "cli_efficiency", "cli_looking", "cli_prediction", "cli_training", "processes")
 JUDGING = [
-    *(
-        path
-        for path in sorted((ROOT / "psbench").glob("*.py"))
-        if path.name not in ("cli.py", "cli_prediction.py", "cli_training.py", "processes.py", "reproduction.py")
-    ),
+    *(path for path in sorted((ROOT / "psbench").glob("*.py")) if path.stem not in NOT_JUDGING),
     *(path for sub in ("evaluation", "reporting") for path in sorted((ROOT / "psbench" / sub).rglob("*.py"))),
+    *(ROOT / f"psbench/efficiency/{name}.py" for name in ("__init__", "result", "printed", "text")),
 ]
 
 

@@ -1,152 +1,200 @@
-"""mAP over the gallery's size: published curves and measured ones in one picture."""
+"""Tables as curves: each method's numbers along an axis, published ones and measured ones in one style."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from psbench.reporting.measured import Measured
-from psbench.reporting.published import published
-from psbench_data.atomic import new_file
+from psbench.reporting.ends import End, name_ends, name_where
+from psbench.reporting.layout import REPORTED_ONLY
+from psbench.reporting.sheet import Line, Number, Sheet
+from psbench.reporting.style import INK, PAPER, SOFT, SYNTHETIC, colour, styled
+from psbench.reporting.table import Axis
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-_ZOO_COLOURS = {"oim": "#8c6d1f", "nae": "#2f7d4f", "seqnet": "#2457a6", "glcnet": "#b03a2e"}
-_OTHERS = "#a9adb3"
-_MEASURED = "#111111"
-
-
-def write_gallery_curves(measured: Sequence[Measured], folder: Path, name: str = "gallery_curves") -> list[Path]:
-    """Write NAME.png and NAME.csv.
-
-    Args:
-        measured: the measured points, of one dataset.
-        folder: where to.
-        name: of the files.
-
-    Returns:
-        The two files.
-    """
-    curves = gallery_curves(measured)
-    csv, png = folder / f"{name}.csv", folder / f"{name}.png"
-    with new_file(csv) as partial:
-        curves.to_csv(partial, index=False)
-    with new_file(png) as partial:
-        _draw(curves, partial)
-    return [png, csv]
-
-
-def gallery_curves(measured: Sequence[Measured]) -> pd.DataFrame:
-    """One row a point: method, zoo_system, gallery_size, map (percent), kind, data.
-
-    Protocols that are no gallery size (`gallery-all`, `occlusion`) are no points.
-    """
-    import pandas as pd
-
-    rows = published("glcnet_figure_gallery_curves")[["method", "zoo_system", "gallery_size", "map"]]
-    rows = rows.assign(kind="published", data="CUHK-SYSU, read off the figure of the GLCNet README (+-0.05)")
-    ours = [
-        {
-            "method": m.method,
-            "gallery_size": m.gallery_size,
-            "map": m.map,
-            "kind": m.kind,
-            "data": m.data,
-            "fingerprint": m.fingerprint,
-            "recipe": m.recipe,
-            "recipe_digest": m.recipe_digest,
-        }
-        for m in measured
-        if re.fullmatch(r"gallery-\d+", m.protocol)
-    ]
-    columns = [*rows.columns, "fingerprint", "recipe", "recipe_digest"]
-    return pd.concat([rows.reindex(columns=columns), pd.DataFrame(ours, columns=columns)], ignore_index=True)
-
-
-def _draw(curves: pd.DataFrame, path: Path) -> None:
-    import matplotlib as mpl
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(7.6, 4.8), dpi=160, layout="constrained")
-        axes = figure.add_subplot()
-        sizes = sorted(curves["gallery_size"].unique())
-        ends = []
-        for (kind, method), curve in curves.groupby(["kind", "method"], sort=False):
-            curve = curve.sort_values("gallery_size")
-            is_published = kind == "published"
-            system = curve["zoo_system"].iloc[0]
-            colour = _ZOO_COLOURS.get(system, _OTHERS) if is_published else _MEASURED
-            axes.plot(
-                curve["gallery_size"],
-                curve["map"],
-                color=colour,
-                linewidth=1.4 if is_published else 2.2,
-                linestyle="--" if "CBGM" in method else "-",
-                marker="o" if is_published else "D",
-                markersize=3 if is_published else 5,
-                zorder=1 if colour == _OTHERS else 2 if is_published else 3,
-            )
-            label = method if is_published else f"{method}, {'synthetic data' if kind == 'synthetic' else 'measured'}"
-            ends.append((curve["gallery_size"].iloc[-1], curve["map"].iloc[-1], label, colour, is_published))
-        _label_ends(axes, ends)
+Kind = Literal["published", "measured", "synthetic"]
+_WIDTH, _HEIGHT = 5.2, 3.7
+"""Inches of a panel."""
+_DASHES = ("-", "--", ":", "-.")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a curve, and the ends of its 95 % interval."""
+
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A method's numbers along the axis.
+
+    Attributes:
+        gid: id of what is drawn of it.
+        name: of the method.
+        kind: where the numbers come from.
+        reported_only: whether they can only be quoted.
+        points: by x.
+    """
+
+    gid: str
+    name: str
+    kind: Kind
+    reported_only: bool
+    points: tuple[Point, ...]
+
+    @property
+    def colour(self) -> str:
+        """Of the method's system."""
+        return colour(self.name, alone=self.reported_only)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Curves that are comparable: of one metric, and either all synthetic or none."""
+
+    title: str
+    metric: str
+    curves: tuple[Curve, ...]
+
+
+def panels(sheet: Sheet) -> list[Panel]:
+    """What there is to draw; a panel with a single point says nothing that the table does not."""
+    axis = sheet.table.axis
+    assert axis is not None, "curves have an axis"
+    found: dict[tuple[str, str, bool], dict[tuple[str, Kind], list[tuple[Line, Point]]]] = {}
+    for line in sheet.lines:
+        for columns, entry in zip(sheet.table.columns, line.entries, strict=True):
+            x = columns.x if not axis.label else _number(sheet, line, axis)
+            for metric, number in zip(columns.metrics, entry.numbers, strict=True):
+                for kind, point in _points(x, number, synthetic=entry.synthetic):
+                    panel = (columns.heading if axis.label else "", metric.heading, kind == "synthetic")
+                    found.setdefault(panel, {}).setdefault((line.name, kind), []).append((line, point))
+    drawn: list[Panel] = []
+    for (heading, measure, synthetic), curves in found.items():
+        gids = (f"p{len(drawn)}-c{c}" for c in range(len(curves)))
+        own = tuple(_curve(gid, *key, points) for gid, (key, points) in zip(gids, curves.items(), strict=True))
+        drawn.append(Panel(_title(heading, measure, synthetic), measure, own))
+    return [panel for panel in drawn if sum(len(curve.points) for curve in panel.curves) > 1]
+
+
+def _number(sheet: Sheet, line: Line, axis: Axis) -> float | None:
+    value = line.values[[key for key, _ in sheet.table.labels].index(axis.label)]
+    return float(value) if value else None
+
+
+def _points(x: float | None, number: Number, *, synthetic: bool) -> list[tuple[Kind, Point]]:
+    points: list[tuple[Kind, Point]] = []
+    if x is None:
+        return points
+    if number.published:
+        points.append(("published", Point(x, float(number.published))))
+    if number.measured is not None:
+        points.append(("synthetic" if synthetic else "measured", Point(x, number.measured, number.low, number.high)))
+    return points
+
+
+def _title(heading: str, metric: str, synthetic: bool) -> str:
+    of = f"{heading}, {metric}" if heading else metric
+    return f"{of} on synthetic data" if synthetic else of
+
+
+def _curve(gid: str, name: str, kind: Kind, points: Sequence[tuple[Line, Point]]) -> Curve:
+    ordered = tuple(sorted((point for _, point in points), key=lambda point: point.x))
+    return Curve(gid, name, kind, points[0][0].reported_only, ordered)
+
+
+def draw_curves(sheet: Sheet, *, title: str) -> Figure:
+    """Draw a table's curves, each metric in a panel, synthetic data in panels of their own; the title may be empty."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    drawn, axis = panels(sheet), sheet.table.axis
+    assert axis is not None, "curves have an axis"
+    columns = min(len(drawn), 2) or 1
+    rows = -(-len(drawn) // columns) or 1
+    with styled():
+        height = _HEIGHT * rows + 0.7
+        # Below is room for words, which the layout does not count.
+        layout = ConstrainedLayoutEngine(rect=(0, 0.28 / height, 1, 1 - 0.28 / height))
+        figure = Figure(figsize=(_WIDTH * columns + 0.2, height), layout=layout)
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in grid[len(drawn) :]:
+            axes.set_visible(False)
+        for axes, panel in zip(grid, drawn, strict=False):
+            _draw(figure, axes, panel, axis)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        figure.text(0.012, 0.06 / height, _words(drawn), fontsize=7.5, color=SOFT, va="bottom")
+    return figure
+
+
+def _draw(figure: Figure, axes: Axes, panel: Panel, axis: Axis) -> None:
+    ends, dashes = [], _dashes(panel)
+    for curve in panel.curves:
+        x, y = [point.x for point in curve.points], [point.y for point in curve.points]
+        _intervals(axes, curve)
+        axes.plot(x, y, gid=curve.gid, linestyle=dashes[curve.name], **_marks(curve))
+        name = f"{curve.name}{REPORTED_ONLY}" if curve.reported_only else curve.name
+        words = f"{name}, measured" if curve.kind == "measured" else name
+        ends.append(End(x[-1], y[-1], words, curve.colour, bold=curve.kind != "published", gid=f"{curve.gid}-name"))
+    places = sorted({point.x for curve in panel.curves for point in curve.points})
+    if axis.logarithmic:
         axes.set_xscale("log")
-        axes.set_xticks(sizes, [str(size) for size in sizes])
-        axes.minorticks_off()
-        axes.set_xlim(min(sizes) * 0.9, max(sizes) * 3.2)
-        axes.set_ylim(0, 100) if curves["map"].min() < 45 else axes.set_ylim(45, 100)
-        axes.set_xlabel("scenes in each query's gallery")
-        axes.set_ylabel("mAP (%)")
-        axes.grid(axis="y", color="#e6e7e9", linewidth=0.7)
-        axes.set_title("Person search on CUHK-SYSU over the gallery's size", loc="left", fontsize=11, fontweight="bold")
-        notes = ["Thin: published, read off the figure of the GLCNet README (to about 0.05 mAP)."]
-        if (curves["kind"] == "synthetic").any():
-            notes.append(
-                "Thick: measured on synthetic people, a task of its own: not comparable with the published curves."
-            )
-        figure.text(0.012, -0.005, "\n".join(notes), fontsize=7.5, color="#55585d", va="top")
-        figure.savefig(path, bbox_inches="tight", metadata={"Software": None})
+    axes.set_xticks(places, [f"{place:g}" for place in places])
+    axes.minorticks_off()
+    axes.set_xlabel(axis.heading)
+    axes.set_ylabel(f"{panel.metric} (%)")
+    axes.grid(axis="y")
+    axes.set_title(panel.title, loc="left", color=SYNTHETIC if panel.title.endswith("synthetic data") else INK)
+    name_ends(figure, axes, [end for end in ends if end.x == places[-1]])
+    name_where(axes, [end for end in ends if end.x < places[-1]])
 
 
-def _label_ends(axes: object, ends: list[tuple[float, float, str, str, bool]]) -> None:
-    """Name each curve at its right end, the names moved apart where the ends lie close."""
-    gap = 3.3
-    by_size: dict[float, list[tuple[float, float, str, str, bool]]] = {}
-    for end in ends:
-        by_size.setdefault(end[0], []).append(end)
-    for size, group in by_size.items():
-        group.sort(key=lambda end: end[1])
-        places = apart(np.array([end[1] for end in group], float), gap)
-        for place, (_, value, label, colour, is_published) in zip(places, group, strict=True):
-            axes.annotate(  # type: ignore[attr-defined]
-                label,
-                xy=(size, value),
-                xytext=(size * 1.2, place),
-                color=colour if colour != _OTHERS else "#7b7f86",
-                fontsize=8,
-                fontweight="normal" if is_published else "bold",
-                va="center",
-                arrowprops={
-                    "arrowstyle": "-",
-                    "color": colour,
-                    "linewidth": 0.5,
-                    "shrinkA": 1,
-                    "shrinkB": 3,
-                    "relpos": (0, 0.5),
-                },
-            )
+def _dashes(panel: Panel) -> dict[str, str]:
+    """Variants of one system share its colour: the plain one, whose name is shortest, is drawn solid."""
+    names = sorted({curve.name for curve in panel.curves}, key=lambda name: (len(name), name))
+    dashes: dict[str, str] = {}
+    for name in names:
+        before = sum(colour(other) == colour(name) for other in dashes)
+        dashes[name] = _DASHES[before % len(_DASHES)]
+    return dashes | {curve.name: "-" for curve in panel.curves if curve.reported_only}
 
 
-def apart(values: np.ndarray, gap: float) -> np.ndarray:
-    """Ascending values moved as little as needed to stand `gap` apart: crowded neighbours share the way evenly."""
-    places = values.copy()
-    for _ in range(500):
-        push = np.clip(gap - np.diff(places), 0, None) / 2
-        places[:-1] -= push
-        places[1:] += push
-    return places
+def _marks(curve: Curve) -> dict[str, Any]:
+    """How a curve's line and points look."""
+    if curve.kind == "published":
+        front = 1 if curve.reported_only else 2
+        return {"color": curve.colour, "linewidth": 1.2, "marker": "o", "markersize": 3.5, "zorder": front}
+    face = PAPER if curve.kind == "synthetic" else curve.colour
+    return {
+        "color": curve.colour,
+        "linewidth": 1.9,
+        "marker": "D",
+        "markersize": 4.5,
+        "markerfacecolor": face,
+        "zorder": 3,
+    }
+
+
+def _intervals(axes: Axes, curve: Curve) -> None:
+    known = [(p.x, p.low, p.high) for p in curve.points if p.low is not None and p.high is not None]
+    if known:
+        x, low, high = zip(*known, strict=True)
+        axes.vlines(x, low, high, color=curve.colour, linewidth=0.9, alpha=0.6, gid=f"{curve.gid}-intervals")
+
+
+def _words(drawn: Sequence[Panel]) -> str:
+    kinds = {curve.kind for panel in drawn for curve in panel.curves}
+    words = ["Thin lines, dots: published." if "published" in kinds else ""]
+    words += ["Thick lines, diamonds: measured, with 95 % intervals." if kinds - {"published"} else ""]
+    words += ["Hollow: on synthetic data, not comparable with what is published." if "synthetic" in kinds else ""]
+    quoted = any(curve.reported_only for panel in drawn for curve in panel.curves)
+    words += [f"Grey{REPORTED_ONLY}: reported only." if quoted else ""]
+    return " ".join(filter(None, words))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from psbench.reporting.curves import apart
+from psbench.reporting.ends import End, name_ends
 from psbench_data.atomic import new_file
 
 if TYPE_CHECKING:
@@ -93,9 +93,10 @@ def _draw_losses(figure: Figure, axes: Axes, steps: pd.DataFrame) -> str:
             axes.plot(at, steps[name].clip(floor), color=colour, linewidth=0.6, alpha=0.25)
         line = smooth[name].clip(floor)
         axes.plot(at, line, color=colour, linewidth=2.0 if name == "loss" else 1.3, **_marker(number))
-        ends.append((float(line.iloc[-1]), "sum of all" if name == "loss" else name.replace("loss_", ""), colour))
+        words = "sum of all" if name == "loss" else name.replace("loss_", "")
+        ends.append(End(float(at.iloc[-1]), float(line.iloc[-1]), words, colour, bold=name == "loss"))
     axes.set_ylabel("losses")
-    _name_ends(figure, axes, float(at.iloc[-1]), ends)
+    name_ends(figure, axes, ends)
     faint = "the single steps" if single else "the middle 80 % of single steps"
     return f"Losses: means over {window * len(steps) // number:,} steps, faint {faint}." if window > 1 else ""
 
@@ -122,10 +123,11 @@ def _draw_validations(figure: Figure, axes: Axes, validations: pd.DataFrame) -> 
         axes.plot(
             validations["step"], values, color=colour, linewidth=1.3, marker=marker, markersize=3.5, clip_on=False
         )
-        ends.append((values.iloc[-1], f"{name} {values.iloc[-1]:.1f}", colour))
+        at = float(validations["step"].iloc[-1])
+        ends.append(End(at, values.iloc[-1], f"{name} {values.iloc[-1]:.1f}", colour))
     axes.set_ylabel(f"{validations['protocol'].iloc[-1]}\n(%)")
     axes.grid(axis="y", color=_FAINT, linewidth=0.5)
-    _name_ends(figure, axes, float(validations["step"].iloc[-1]), ends)
+    name_ends(figure, axes, ends)
 
 
 def _mark_epochs(panels: Any, steps: pd.DataFrame) -> None:
@@ -158,28 +160,3 @@ def _scale(axes: Axes, values: np.ndarray) -> float:
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set_ylim(floor, positive.max() * 1.3)
     return floor
-
-
-def _name_ends(figure: Figure, axes: Axes, x: float, ends: list[tuple[float, str, str]]) -> None:
-    """Name each line right of its end, the names moved apart where the ends lie close."""
-    # Settles the limits, which the places depend on.
-    axes.autoscale_view()
-    ends = sorted(ends)
-    place = axes.transAxes.inverted()
-    heights = [place.transform(axes.transData.transform((x, value)))[1] for value, _, _ in ends]
-    gap = 10 / 72 * figure.dpi / axes.bbox.height
-    leader = {"arrowstyle": "-", "linewidth": 0.5, "shrinkA": 1, "shrinkB": 2, "relpos": (0, 0.5)}
-    places = apart(np.array(heights), gap)
-    for (value, name, colour), height in zip(ends, places - min(0, places[0]), strict=True):
-        axes.annotate(
-            name,
-            xy=(x, value),
-            xytext=(1.03, height),
-            textcoords="axes fraction",
-            annotation_clip=False,
-            color=colour,
-            fontsize=8,
-            fontweight="bold" if colour == _TOTAL else "normal",
-            va="center",
-            arrowprops=leader | {"color": colour},
-        )

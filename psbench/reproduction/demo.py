@@ -1,0 +1,47 @@
+"""The drawn people that the demo measures on, in every dataset's own format."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from psbench_data import InputError
+from psbench_data.dataset import SYNTHETIC_MARKER
+from psbench_data.synthetic.formats import default_spec, write
+from psbench_data.synthetic.spec import WorldSpec
+
+_CHANGES: dict[str, dict[str, Any]] = {"cuhk_sysu": {"gallery_entries": (50, 100, 200, 300, 400, 500)}}
+"""What differs from the usual drawn people: there is a gallery of every name."""
+
+
+def demo_world(name: str) -> WorldSpec:
+    """What is drawn in the format of a dataset."""
+    return default_spec(name, **_CHANGES.get(name, {}))
+
+
+def draw_demo(name: str, root: Path, *, progress: bool) -> None:
+    """Draw people in the format of a dataset, unless that has been done.
+
+    Args:
+        name: of the dataset.
+        root: the dataset's folder.
+        progress: whether to show a progress bar.
+
+    Raises:
+        InputError: there is something else in the folder.
+    """
+    world = demo_world(name)
+    if not root.exists():
+        write(name, world, root, progress=progress)
+    elif not _shows(world, root):
+        raise InputError(f"{root}: not the people that this version draws. Remove this folder, or choose another.")
+
+
+def _shows(world: WorldSpec, root: Path) -> bool:
+    try:
+        written = json.loads((root / SYNTHETIC_MARKER).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return json.loads(json.dumps(asdict(world))).items() <= written.items()
