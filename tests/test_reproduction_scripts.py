@@ -12,8 +12,7 @@ import pytest
 from safetensors import safe_open
 
 from psbench.training import Run
-from psbench_data.synthetic.cuhk_sysu import write_cuhk_sysu
-from tests.tiny_script import WORLD
+from tests.tiny_plans import drawn
 
 ROOT = Path(__file__).parent.parent
 _COMMAND = [sys.executable, "-m", "tests.tiny_script"]
@@ -54,9 +53,7 @@ def _weights(folder: Path) -> list[dict[str, bytes]]:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of the datasets."""
-    folder = tmp_path_factory.mktemp("data")
-    write_cuhk_sysu(WORLD, folder / "cuhk_sysu")
-    return folder
+    return drawn(tmp_path_factory.mktemp("data")).root.parent
 
 
 @pytest.fixture(scope="module")

@@ -4,26 +4,21 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
-from psbench import InputError
+from psbench import InputError, zoo
 from psbench.reporting.measured import Measured, MeasuredCost
-from psbench.reproduction import Script, Workspace
-from psbench.reproduction.given import given_weights
-from psbench.reproduction.jobs import cost_job
-from psbench.reproduction.planning import Plan, Planner
+from psbench.reproduction import MeasuredRow, Workspace
+from psbench.reproduction.jobs import Data, Job, cost_job, given_network
 from psbench.reproduction.script import Policy, works_to_do
 from psbench.reproduction.tasks import Make
+from psbench.reproduction.timing import time_job, timing_of
 from psbench.training import Run, recipe_for
-from psbench.zoo.weights import WEIGHTS_FILE, describe, file_digest, read_info, save_weights
-from psbench_data import PersonSearchDataset, load
-from psbench_data.synthetic.cuhk_sysu import write_cuhk_sysu
-from tests.models.golden import Golden
-from tests.tiny_script import CELLS, ROWS, TINY, WORLD, tiny, write
+from psbench.zoo.weights import WEIGHTS_FILE, describe, file_digest, save_weights
+from psbench_data import PersonSearchDataset
+from tests.tiny_plans import FEW, drawn, forbid, numbers_of, plan_of
+from tests.tiny_script import CELLS, ROWS, TINY, tiny
 
 RECIPE = recipe_for("seqnet-demo").override(TINY)
 NAE = recipe_for("nae-demo").override(TINY)
@@ -33,16 +28,14 @@ PROTOCOLS = [cell.protocol for cell in CELLS]
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> PersonSearchDataset:
     """Drawn people, fewer than elsewhere."""
-    root = tmp_path_factory.mktemp("data") / "cuhk_sysu"
-    write_cuhk_sysu(WORLD, root)
-    return load("cuhk_sysu", root=root)
+    return drawn(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
 def made(world: PersonSearchDataset, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """With everything that the tiny script asks for, made in this process."""
     workspace = Workspace(tmp_path_factory.mktemp("workspace"), progress=False)
-    for job in _plan(workspace, world).jobs:
+    for job in plan_of(workspace, world).jobs:
         workspace.carry_out(job)
     return workspace
 
@@ -55,27 +48,13 @@ def copy(made: Workspace, tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def nothing_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    _forbid(monkeypatch, "psbench.training.train", "psbench.inference.predict_into")
-
-
-def _forbid(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    for name in names:
-        monkeypatch.setattr(name, lambda *_, name=name, **__: pytest.fail(f"{name} was called"))
-
-
-def _plan(workspace: Workspace, world: PersonSearchDataset, rows: Any = ROWS, **more: Any) -> Plan:
-    script = Script(rows=rows, cells=CELLS, write=write)
-    return Planner(workspace, world.root.parent, **more).plan([script])
-
-
-def _numbers(plan: Plan, workspace: Workspace) -> list[Any]:
-    return [one.measured(workspace) for one in plan.asked[0]]
+    forbid(monkeypatch, "psbench.training.train", "psbench.inference.predict_into")
 
 
 def test_everything_is_measured(made: Workspace, world: PersonSearchDataset) -> None:
-    plan = _plan(made, world)
+    plan = plan_of(made, world)
     assert not plan.missing(made)
-    measured = _numbers(plan, made)
+    measured = numbers_of(plan, made)
     assert [(m.method, m.protocol) for m in measured] == [(r.method, c.protocol) for r in ROWS for c in CELLS]
     first = measured[0]
     run = Run.load(made.run_folder(plan.jobs[0].network))
@@ -95,10 +74,10 @@ def test_everything_is_measured(made: Workspace, world: PersonSearchDataset) -> 
 def test_what_is_there_is_not_made_again(
     made: Workspace, world: PersonSearchDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = _numbers(_plan(made, world), made)
-    for job in _plan(made, world).jobs:
+    before = numbers_of(plan_of(made, world), made)
+    for job in plan_of(made, world).jobs:
         made.carry_out(job)
-    assert _numbers(_plan(made, world), made) == before
+    assert numbers_of(plan_of(made, world), made) == before
     # By its digest, whatever it is called: the folder may have been asked by other scripts.
     assert [m.map for m in made.measure("another name", RECIPE, world, PROTOCOLS)] == [m.map for m in before[:2]]
     with pytest.raises(pytest.fail.Exception, match="train was called"):
@@ -108,12 +87,12 @@ def test_what_is_there_is_not_made_again(
 def test_evaluations_outlive_what_they_were_made_of(
     copy: Workspace, world: PersonSearchDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = _numbers(_plan(copy, world), copy)
+    before = numbers_of(plan_of(copy, world), copy)
     shutil.rmtree(copy.folder / "runs")
     shutil.rmtree(copy.folder / "predictions")
-    plan = _plan(copy, world)
+    plan = plan_of(copy, world)
     assert not plan.missing(copy)
-    assert _numbers(plan, copy) == before
+    assert numbers_of(plan, copy) == before
     # Without one of them, only its own network is needed again.
     (copy.folder / "evaluations" / f"{plan.asked[0][0].evaluation.name}.json").unlink()  # type: ignore[union-attr]
     assert [work.name for work in plan.missing(copy)] == [plan.jobs[0].network.name]
@@ -123,37 +102,37 @@ def test_evaluations_outlive_what_they_were_made_of(
 @pytest.mark.parametrize("damage", [b"", b"{}", b"not json"])
 def test_a_result_that_cannot_be_read_is_made_again(copy: Workspace, world: PersonSearchDataset, damage: bytes) -> None:
     """Out of the predictions, which are there."""
-    plan = _plan(copy, world)
-    before = _numbers(plan, copy)
+    plan = plan_of(copy, world)
+    before = numbers_of(plan, copy)
     for path in (copy.folder / "evaluations").iterdir():
         path.write_bytes(damage)
-    assert _numbers(plan, copy) == [None] * len(before)
+    assert numbers_of(plan, copy) == [None] * len(before)
     for job in plan.jobs:
         copy.carry_out(job)
-    assert _numbers(plan, copy) == before
+    assert numbers_of(plan, copy) == before
 
 
 @pytest.mark.usefixtures("nothing_made")
 def test_predictions_with_context_serve_those_who_need_none(copy: Workspace, world: PersonSearchDataset) -> None:
     """The script asked SeqNet with and without CBGM; another one asks without."""
     shutil.rmtree(copy.folder / "evaluations")
-    plan = _plan(copy, world, rows=ROWS[:1])
+    plan = plan_of(copy, world, rows=ROWS[:1])
     [job] = plan.jobs
     assert not job.predictions[0].context
     copy.carry_out(job)
-    assert all(_numbers(plan, copy))
+    assert all(numbers_of(plan, copy))
 
 
 def test_everything_is_made_anew_if_that_is_asked(copy: Workspace, world: PersonSearchDataset) -> None:
-    plan = _plan(copy, world, rows=ROWS[2:3])
-    before = _numbers(plan, copy)
+    plan = plan_of(copy, world, rows=ROWS[2:3])
+    before = numbers_of(plan, copy)
     [work] = works_to_do(plan, copy, Policy.ALWAYS)
     assert isinstance(work, Make)
     folder = copy.run_folder(work.job.network)
     old = (folder / "run.json").stat().st_ino
     copy.carry_out(work.job)
     assert (folder / "run.json").stat().st_ino != old
-    assert [_lasting(m) for m in _numbers(plan, copy)] == [_lasting(m) for m in before]
+    assert [_lasting(m) for m in numbers_of(plan, copy)] == [_lasting(m) for m in before]
 
 
 def _lasting(measured: Measured) -> Measured:
@@ -163,7 +142,7 @@ def _lasting(measured: Measured) -> Measured:
 
 def test_policies(made: Workspace, world: PersonSearchDataset, tmp_path: Path) -> None:
     rows = [*ROWS, tiny("oim", "OIM")]
-    plan = _plan(made, world, rows=rows)
+    plan = plan_of(made, world, rows=rows)
     [work] = works_to_do(plan, made, Policy.ONLY_MISSING)
     assert work.name == plan.jobs[-1].network.name
     assert len(works_to_do(plan, made, Policy.ALWAYS)) == 3
@@ -171,7 +150,7 @@ def test_policies(made: Workspace, world: PersonSearchDataset, tmp_path: Path) -
     assert works_to_do(plan, made, Policy.ONLY_CACHE) == []
     with pytest.raises(InputError, match=plan.jobs[-1].network.name):
         works_to_do(plan, made, Policy.NEVER)
-    assert works_to_do(_plan(made, world), made, Policy.NEVER) == []
+    assert works_to_do(plan_of(made, world), made, Policy.NEVER) == []
 
 
 def test_it_goes_on_and_trains_what_a_recipe_starts_from(
@@ -190,100 +169,24 @@ def test_it_goes_on_and_trains_what_a_recipe_starts_from(
     assert run.record.started_from == file_digest(first.folder / WEIGHTS_FILE)
 
 
-_SMALL: dict[str, Any] = {"min_size": 64, "max_size": 96, "rpn_post_nms_top_n_test": 4}
-
-
-@pytest.fixture(scope="module")
-def golden() -> Golden:
-    """SeqNet with weights that are made up, which takes a while."""
-    return Golden("seqnet")
-
-
-@pytest.fixture
-def golden_weights(golden: Golden, tmp_path: Path) -> Path:
-    """The weights as `psbench import-weights` leaves them, for small images."""
-    model = golden.model(**_SMALL)
-    path = tmp_path / "released" / "seqnet-cuhk_sysu" / WEIGHTS_FILE
-    path.parent.mkdir(parents=True)
-    count = len(model.state_dict()["oim.table"])
-    save_weights(model, path, describe(model, "seqnet", num_identities=count, dataset="cuhk_sysu", method="golden"))
-    return path
-
-
-@pytest.fixture
-def few(tmp_path: Path) -> PersonSearchDataset:
-    """Six test scenes, as much as a whole network can look at in a test."""
-    world = dataclasses.replace(WORLD, test_scenes=6, test_identities=3, gallery_entries=(3,))
-    write_cuhk_sysu(world, tmp_path / "data" / "cuhk_sysu")
-    return load("cuhk_sysu", root=tmp_path / "data" / "cuhk_sysu")
-
-
-def test_given_weights_need_no_training(
-    golden: Golden, golden_weights: Path, few: PersonSearchDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The numbers are those that the same weights give by `predict` and `evaluate`."""
-    from psbench import evaluate
-    from psbench.inference import predict
-
-    _forbid(monkeypatch, "psbench.training.train")
-    workspace = Workspace(tmp_path / "workspace", progress=False)
-    given = given_weights(tmp_path / "released", tmp_path / "converted")
-    rows = [dataclasses.replace(ROWS[0], recipe="seqnet-{dataset}", changes={}), ROWS[2]]
-    plan = _plan(workspace, few, rows=rows, given=given)
-    [job] = plan.jobs
-    [(reason, cells)] = plan.impossible.items()
-    assert "no weights of nae-demo-changed, expected as a run of" in reason
-    assert len(cells) == 2
-    workspace.carry_out(job)
-    measured = _numbers(plan, workspace)[0]
-    assert measured.weights_digest == file_digest(golden_weights)
-    assert (measured.recipe, measured.hardware, measured.seconds) == ("", "", None)
-    assert "no recipe known" in measured.provenance
-    model = golden.model(**_SMALL)
-    direct = evaluate(predict(model, few, progress=False), few.protocol(PROTOCOLS[0]))
-    assert measured.map == pytest.approx(100 * direct.map)
-    # Other weights under the same name are another network.
-    with torch.no_grad():
-        next(model.parameters()).add_(1e-3)
-    save_weights(model, golden_weights, read_info(golden_weights))
-    assert _plan(workspace, few, rows=rows, given=given).jobs[0].network.name != job.network.name
-
-
-def test_own_runs_are_found_by_what_was_trained(
-    made: Workspace, world: PersonSearchDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A changed recipe's run, in a folder of any name."""
-    _forbid(monkeypatch, "psbench.training.train")
-    [network] = [job.network for job in _plan(made, world).jobs if job.network.recipe["model"] == "nae"]
-    shutil.copytree(made.run_folder(network), tmp_path / "runs" / "a run of mine")
-    workspace = Workspace(tmp_path / "workspace", progress=False)
-    plan = _plan(workspace, world, rows=ROWS[2:3], given=given_weights(tmp_path / "runs", tmp_path))
-    [job] = plan.jobs
-    workspace.carry_out(job)
-    trained = _numbers(_plan(made, world, rows=ROWS[2:3]), made)
-    assert _numbers(plan, workspace) == trained
-
-
-def test_released_files_are_converted(golden: Golden, tmp_path: Path) -> None:
-    state = {name: torch.from_numpy(np.array(value)) for name, value in golden.state_dict.items()}
-    folder, source = tmp_path / "released", tmp_path / "released" / "seqnet-cuhk_sysu.pth"
-    folder.mkdir()
-    recipe, given = recipe_for("seqnet-cuhk_sysu"), given_weights(folder, tmp_path / "converted")
-    assert given.weights(recipe) is None
-    torch.save({"model": state}, source)
-    path = given.weights(recipe)
-    assert path is not None
-    assert (read_info(path).model, read_info(path).source_sha256) == ("seqnet", file_digest(source))
-    # Not a name of what it holds: its identity table says so.
-    shutil.copy(source, folder / "seqnet-prw.pth")
-    with pytest.raises(InputError, match="identity table has 5532 rows"):
-        given.weights(recipe_for("seqnet-prw"))
-    (folder / "seqnet-cuhk_sysu").mkdir()
-    shutil.copy(source, folder / "seqnet-cuhk_sysu" / "model.pth")
-    with pytest.raises(InputError, match="several checkpoints of seqnet-cuhk_sysu"):
-        given.weights(recipe)
-    with pytest.raises(InputError, match="does not exist"):
-        given_weights(tmp_path / "nowhere", tmp_path)
+@pytest.mark.parametrize("model", ["igpn", "reid_resnet50", "oim"])
+def test_speed_is_found_out_of_models_of_every_kind(tmp_path: Path, model: str) -> None:
+    recipe, path, few = recipe_for(f"{model}-demo"), tmp_path / WEIGHTS_FILE, drawn(tmp_path, FEW)
+    made = zoo.create(model, num_identities=2, **recipe.model_options)
+    save_weights(made, path, describe(made, model, num_identities=2, dataset="cuhk_sysu", method="fresh"))
+    job = Job(
+        network=given_network(recipe, few, path),
+        data=Data(name=few.name, root=few.root, options={}),
+    )
+    workspace = Workspace(tmp_path / "workspace")
+    assert timing_of(workspace, job) is None
+    time_job(workspace, job)
+    timing = timing_of(workspace, job)
+    assert timing is not None
+    assert timing.weights > 1e5
+    assert (timing.samples, timing.training_rate) == (0, None)
+    assert (timing.prediction_rate is None) == (model == "reid_resnet50")
+    assert (timing.pair_rate is None) == (model != "igpn")
 
 
 def test_costs_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,7 +200,41 @@ def test_costs_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert cost.params_m == found.parameters / 1e6
     assert cost.speed_fps == found.sizes[0].alone.images_per_second
     assert "not comparable" in cost.provenance
-    _forbid(monkeypatch, "psbench.efficiency.measuring.measure")
+    forbid(monkeypatch, "psbench.efficiency.measuring.measure")
     workspace.measure_cost(job)
     assert cost_job(recipe_for("seqnet-demo"), (64, 97)).name != job.name
     assert json.loads((tmp_path / "costs" / f"{job.name}.json").read_text())["model"] == "seqnet"
+
+
+def test_one_search_serves_all_who_rank_what_it_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """IGPN alone and with a re-ID network that also learns from a detector's boxes, at two numbers of proposals."""
+    short = {"schedule.epochs": 1, "schedule.milestones": [], "batch_size": 2}
+    tiny_recipes = {
+        "igpn-demo": recipe_for("igpn-demo").override(short),
+        "reid_resnet50-demo": recipe_for("reid_resnet50-demo").override(short | {"detections_from": "oim-demo"}),
+        "oim-demo": recipe_for("oim-demo").override(TINY),
+    }
+    for module in ("jobs", "planning"):
+        monkeypatch.setattr(f"psbench.reproduction.{module}.recipe_for", tiny_recipes.__getitem__)
+    alone = MeasuredRow(method="IGPN", recipe="igpn-demo", demo_recipe="igpn-demo", keep=6)
+    ranked = dataclasses.replace(alone, reid="reid_resnet50-demo", reid_demo="reid_resnet50-demo", keep=3)
+    rows = [alone, ranked, dataclasses.replace(ranked, keep=2)]
+    few, workspace = drawn(tmp_path, FEW), Workspace(tmp_path / "workspace", progress=False)
+    plan = plan_of(workspace, few, rows=rows)
+    names = {job.network.recipe["model"]: job.network.name for job in plan.jobs}
+    assert list(names) == ["oim", "reid_resnet50", "igpn"]
+    needs = [{network.name for network in job.needs} for job in plan.jobs]
+    assert needs == [set(), {names["oim"]}, {names["reid_resnet50"]}]
+    for job in plan.jobs:
+        workspace.carry_out(job)
+    assert not plan.missing(workspace)
+    measured = numbers_of(plan, workspace)
+    assert [(m.keep, "ranked by" in m.procedure) for m in measured] == 2 * [(6, False)] + 2 * [(3, True)] + 2 * [
+        (2, True)
+    ]
+    made = [path.name for path in (workspace.folder / "predictions").iterdir()]
+    assert f"{names['oim']}-train" in made
+    # For each of two protocols one search that keeps enough for all, and one ranking.
+    of_igpn = sorted(name.rpartition("-")[2] for name in made if name.startswith(names["igpn"]))
+    assert of_igpn == ["3", "3", "6", "6"]
+    assert Run.load(workspace.run_folder(plan.jobs[1].network)).record.detections is not None

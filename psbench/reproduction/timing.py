@@ -27,6 +27,7 @@ _SECONDS = 120.0
 _IMAGES = 4
 """Of prediction, after one that is not counted."""
 _QUERIES = 8
+"""That are searched for at once."""
 
 
 class Timing(BaseModel):
@@ -98,26 +99,27 @@ def _prediction(model: Any, dataset: PersonSearchDataset) -> dict[str, Any]:
 
     if hasattr(model, "detect"):
         [found] = model.detect([image(first)])
-        # A sum that is looked at has been computed.
-        rate = _rate(len(others), lambda: [model.detect([image(scene)])[0].scores.sum().item() for scene in others])
+        rate = _rate(len(others), lambda: [model.detect([image(scene)]) for scene in others])
         return {"prediction_rate": rate, "embedding": found.embeddings.shape[1]}
     if not hasattr(model, "search_encoded"):
         return {}
     whole = image(first).new_tensor([[0, 0, first.image().width, first.image().height]])
-    queries = model.encode_queries([image(first)] * _QUERIES, [whole[0]] * _QUERIES)
+    queries = model.encode_queries([image(first)] * _QUERIES, [whole] * _QUERIES)
     [scene] = model.encode_scenes([image(first)])
     model.search_encoded(queries, scene)
     return {
         "prediction_rate": _rate(len(others), lambda: [model.encode_scenes([image(scene)]) for scene in others]),
-        "pair_rate": _rate(
-            _QUERIES, lambda: [found.similarities.sum().item() for found in model.search_encoded(queries, scene)]
-        ),
+        "pair_rate": _rate(_QUERIES, lambda: model.search_encoded(queries, scene)),
     }
 
 
 def _rate(count: int, do: Callable[[], object]) -> float:
+    import torch
+
     start = time.perf_counter()
     do()
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
     return count / (time.perf_counter() - start)
 
 
