@@ -38,7 +38,7 @@ NOT_JUDGING = ("cli", "cli_efficiency", "cli_looking", "cli_prediction", "cli_tr
 JUDGING = [
     *(path for path in sorted((ROOT / "psbench").glob("*.py")) if path.stem not in NOT_JUDGING),
     *(path for sub in ("evaluation", "reporting") for path in sorted((ROOT / "psbench" / sub).rglob("*.py"))),
-    *(ROOT / f"psbench/efficiency/{name}.py" for name in ("__init__", "result", "printed", "text")),
+    *(ROOT / f"psbench/efficiency/{name}.py" for name in ("__init__", "result", "text")),
 ]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -58,6 +59,17 @@ def test_curves_over_a_label_join_the_lines_that_differ_in_it() -> None:
     assert [curve.name for curve in measured] == ["OIM", "NAE", "SeqNet", "GLCNet", "PCNet", "IGPN"]
     assert all([point.x for point in curve.points] == [10, 30, 50, 70, 100] for curve in measured)
     assert [(c.name, [p.y for p in c.points]) for c in first.curves if c.kind == "published"] == [("SeqNet", [34.2])]
+
+
+def test_measured_numbers_stand_at_the_scenes_that_were_searched() -> None:
+    """The demo's galleries are smaller than those whose names they have."""
+    script, table = SCRIPTS["gallery_curves"], TABLES["gallery_curves"]
+    half = [replace(m, gallery_size=m.gallery_size // 2) for m in made_up(script, synthetic=True)]
+    places = {
+        curve.kind: {point.x for point in curve.points} for panel in panels(fill(table, half)) for curve in panel.curves
+    }
+    assert places["synthetic"] == {25, 50, 250, 500, 1000, 2000}
+    assert {50, 4000} <= places["published"]
 
 
 @pytest.mark.parametrize("name", ["table2", "gallery_curves"])

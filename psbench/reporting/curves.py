@@ -73,8 +73,10 @@ def panels(sheet: Sheet) -> list[Panel]:
     for line in sheet.lines:
         for columns, entry in zip(sheet.table.columns, line.entries, strict=True):
             x = columns.x if not axis.label else _number(sheet, line, axis)
+            # The demo's galleries are called as the paper's, and are smaller.
+            searched = x if axis.label else getattr(entry.measurement, "gallery_size", x)
             for metric, number in zip(columns.metrics, entry.numbers, strict=True):
-                for kind, point in _points(x, number, synthetic=entry.synthetic):
+                for kind, point in _points(x, searched, number, synthetic=entry.synthetic):
                     panel = (columns.heading if axis.label else "", metric.heading, kind == "synthetic")
                     found.setdefault(panel, {}).setdefault((line.name, kind), []).append((line, point))
     drawn: list[Panel] = []
@@ -90,14 +92,13 @@ def _number(sheet: Sheet, line: Line, axis: Axis) -> float | None:
     return float(value) if value else None
 
 
-def _points(x: float | None, number: Number, *, synthetic: bool) -> list[tuple[Kind, Point]]:
+def _points(x: float | None, searched: float | None, number: Number, *, synthetic: bool) -> list[tuple[Kind, Point]]:
     points: list[tuple[Kind, Point]] = []
-    if x is None:
-        return points
-    if number.published:
+    if number.published and x is not None:
         points.append(("published", Point(x, float(number.published))))
-    if number.measured is not None:
-        points.append(("synthetic" if synthetic else "measured", Point(x, number.measured, number.low, number.high)))
+    if number.measured is not None and searched is not None:
+        kind: Kind = "synthetic" if synthetic else "measured"
+        points.append((kind, Point(searched, number.measured, number.low, number.high)))
     return points
 
 

@@ -20,11 +20,11 @@ from psbench.efficiency.computing import PeakMemory, computing_in
 from psbench.efficiency.detecting import Detecting, resized, score_threshold
 from psbench.efficiency.measuring import measure
 from psbench.efficiency.pictures import average_people, decode, drawn_pictures
-from psbench.efficiency.printed import printed
 from psbench.efficiency.settings import Settings
 from psbench.efficiency.speeds import speeds
 from psbench.efficiency.text import to_markdown
 from psbench.efficiency.timing import Stopwatch
+from psbench.reporting.measured import MeasuredCost
 from psbench.zoo import Detections
 from psbench.zoo.cost import cost
 from psbench.zoo.weights import describe, file_digest, save_weights
@@ -238,11 +238,11 @@ def test_a_result_is_shown_with_what_it_was_measured_on(seqnet: Efficiency) -> N
         seqnet.versions["torch"],
     ):
         assert words in shown
-    (line,) = printed(seqnet, row=3, method="SeqNet", synthetic=True)
-    assert (line.row, line.method, line.synthetic, line.gpu) == (3, "SeqNet", True, seqnet.device)
+    line = MeasuredCost.of(seqnet, row=3, method="SeqNet", synthetic=True)
+    assert (line.row, line.method, line.synthetic, line.device) == (3, "SeqNet", True, seqnet.device)
     assert (line.input_max, line.speed_fps) == ("128x96", at.alone.images_per_second)
     assert line.params_m == seqnet.parameters / 1e6
-    assert line.mem_gb == at.memory / 2**30
+    assert line.mem_gb == at.memory / 1e9
     assert "NVIDIA" not in shown + line.provenance
 
 
@@ -306,8 +306,9 @@ def test_a_pairwise_model_is_measured_part_by_part(igpn: Efficiency, tmp_path: P
     counted = cost(zoo.create("igpn", num_identities=5532, **SMALL["igpn"]), *SIZE, rois=32)
     assert search.scene_gmac + search.query_gmac + search.pair_gmac == pytest.approx(counted.gmac)
     assert "each further query" in to_markdown(result)
-    (line,) = printed(result)
-    assert (line.seconds, line.scenes) == (search.first, 5)
+    line = MeasuredCost.of(result, method="IGPN", synthetic=False)
+    once = search.query + search.ranking
+    assert line.seconds == pytest.approx(once + 20 * (search.first - once))
     result.save(tmp_path / "igpn.json")
     assert Efficiency.load(tmp_path / "igpn.json") == result
 
