@@ -1,12 +1,12 @@
-"""The recipes that psbench comes with: the papers' values, and small ones for the demo."""
+"""The recipes that psbench comes with, by name, and the papers' values of those that search in one step."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
-from psbench.training import recipes_igpn
-from psbench.training.recipe import Execution, Optimizer, Published, Recipe, Schedule
+from psbench.training import recipes_demo, recipes_igpn
+from psbench.training.recipe import Optimizer, Published, Recipe, Schedule
 from psbench_data.errors import InputError, near_names
 
 _OIM_LSPS = Published(protocol="regular", map=14.0, top1=46.0, source="PCNet, 2021, table 6")
@@ -241,70 +241,7 @@ _PAPERS = (
         expected=_PCNET_ABLATION,
     ),
 )
-_SMALL: dict[str, Any] = {
-    "backbone": "test_resnet",
-    "freeze_stem": False,
-    "min_size": 120,
-    "max_size": 176,
-    "anchor_sizes": [32, 48, 64, 96],
-    "anchor_ratios": [2.5],
-    "rpn_pre_nms_top_n_train": 400,
-    "rpn_post_nms_top_n_train": 100,
-    "rpn_pre_nms_top_n_test": 200,
-    "rpn_post_nms_top_n_test": 50,
-    "roi_size": 7,
-    "roi_batch_size_per_image": 16,
-    "oim_queue_size": 200,
-}
-_DEMOS = tuple(
-    Recipe(
-        name=f"{model}-demo",
-        model=model,
-        dataset="cuhk_sysu",
-        model_options=_SMALL,
-        optimizer=Optimizer(lr=0.012),
-        schedule=Schedule(epochs=9, milestones=(7,), warmup_epochs=0.5, warmup_start=0.01),
-        execution=Execution(precision="fp32"),
-        batch_size=4,
-        workers=0,
-    )
-    for model in ("seqnet", "oim", "nae", "nae_plus", "glcnet")
-)
-_SMALL_PCNET: dict[str, Any] = {
-    "backbone": "test_resnet",
-    "caffe": False,
-    "freeze_stem": False,
-    "freeze_norms": False,
-    "min_size": 120,
-    "max_size": 176,
-    "anchor_sizes": [32, 56, 96],
-    "anchor_ratios": [2.5],
-    "pyramid_channels": 64,
-    "embedding_dim": 64,
-    "head_width": 64,
-    "oim_queue_size": 200,
-    # Few dimensions leave strangers less far apart, and the losses of re-ID must not drown detection's.
-    "oim_scale": 15.0,
-    "reid_weight": 0.5,
-    "triplet_weight": 0.1,
-    "distance_weight": 0.2,
-}
-_SMALL_ANCHORS: dict[str, Any] = {"anchor_ratios": [1.8, 3.0], "head_convs": 1}
-_DEMOS += tuple(
-    Recipe(
-        name=f"{model}-demo",
-        model=model,
-        dataset="cuhk_sysu",
-        model_options=_SMALL_PCNET | (_SMALL_ANCHORS if model == "pcnet_multianchor" else {}),
-        optimizer=Optimizer(lr=0.004),
-        schedule=Schedule(epochs=7, milestones=(5,), warmup_epochs=0.5, warmup_start=0.01),
-        execution=Execution(precision="fp32"),
-        batch_size=4,
-        workers=0,
-    )
-    for model in ("pcnet", "pcnet_fast", "pcnet_multianchor")
-)
-_RECIPES = {recipe.name: recipe for recipe in (*_PAPERS, *_DEMOS, *recipes_igpn.RECIPES)}
+_RECIPES = {recipe.name: recipe for recipe in (*_PAPERS, *recipes_igpn.RECIPES, *recipes_demo.RECIPES)}
 
 
 def recipes() -> tuple[str, ...]:

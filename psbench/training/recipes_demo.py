@@ -1,0 +1,100 @@
+"""Recipes of the demo: the smallest networks and images that still learn, on two cores in minutes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psbench.training.recipe import Execution, Optimizer, Recipe, Schedule
+
+_SIZE: dict[str, Any] = {"min_size": 120, "max_size": 176}
+_FASTER_RCNN: dict[str, Any] = _SIZE | {
+    "backbone": "test_resnet",
+    "freeze_stem": False,
+    "anchor_sizes": [32, 48, 64, 96],
+    "anchor_ratios": [2.5],
+    "rpn_pre_nms_top_n_train": 400,
+    "rpn_post_nms_top_n_train": 100,
+    "rpn_pre_nms_top_n_test": 200,
+    "rpn_post_nms_top_n_test": 50,
+    "roi_size": 7,
+    "roi_batch_size_per_image": 16,
+    "oim_queue_size": 200,
+}
+_PCNET: dict[str, Any] = _SIZE | {
+    "backbone": "test_resnet",
+    "caffe": False,
+    "freeze_stem": False,
+    "freeze_norms": False,
+    "anchor_sizes": [32, 56, 96],
+    "anchor_ratios": [2.5],
+    "pyramid_channels": 64,
+    "embedding_dim": 64,
+    "head_width": 64,
+    "oim_queue_size": 200,
+    # Few dimensions leave strangers less far apart, and the losses of re-ID must not drown detection's.
+    "oim_scale": 15.0,
+    "reid_weight": 0.5,
+    "triplet_weight": 0.1,
+    "distance_weight": 0.2,
+}
+_MULTIANCHOR: dict[str, Any] = _PCNET | {"anchor_ratios": [1.8, 3.0], "head_convs": 1}
+_IGPN: dict[str, Any] = _SIZE | {
+    "backbone": "test_resnet",
+    "freeze_norms": False,
+    "query_size": [96, 32],
+    "correlation_width": 64,
+    "anchor_sizes": [32, 56, 96],
+    "anchor_ratios": [2.5],
+    "response_scale": 0.1,
+    "relation_width": 128,
+    "local_width": 64,
+}
+_REID: dict[str, Any] = {"backbone": "test_resnet", "size": [96, 48]}
+
+
+def _demo(
+    model: str,
+    model_options: dict[str, Any],
+    optimizer: Optimizer,
+    *,
+    epochs: int,
+    milestone: int,
+    warmup: float = 0.5,
+    batch_size: int = 4,
+) -> Recipe:
+    return Recipe(
+        name=f"{model}-demo",
+        model=model,
+        dataset="cuhk_sysu",
+        model_options=model_options,
+        optimizer=optimizer,
+        schedule=Schedule(epochs=epochs, milestones=(milestone,), warmup_epochs=warmup, warmup_start=0.01),
+        execution=Execution(precision="fp32"),
+        batch_size=batch_size,
+        workers=0,
+    )
+
+
+RECIPES = (
+    *(
+        _demo(model, _FASTER_RCNN, Optimizer(lr=0.012), epochs=9, milestone=7)
+        for model in ("seqnet", "oim", "nae", "nae_plus", "glcnet")
+    ),
+    *(
+        _demo(model, options, Optimizer(lr=0.004), epochs=7, milestone=5)
+        for model, options in (("pcnet", _PCNET), ("pcnet_fast", _PCNET), ("pcnet_multianchor", _MULTIANCHOR))
+    ),
+    _demo("igpn", _IGPN, Optimizer(lr=0.003), epochs=9, milestone=7),
+    *(
+        _demo(
+            model,
+            _REID,
+            Optimizer(lr=0.05, clip_norm=None),
+            epochs=20,
+            milestone=14,
+            warmup=1.0,
+            batch_size=32,
+        )
+        for model in ("reid_resnet50", "reid_pcb")
+    ),
+)
