@@ -25,7 +25,7 @@ def main(folder: Path) -> None:
     started = time.monotonic()
     workspace = Workspace(folder)
     row = system("SeqNet")
-    recipe = recipe_for(row.demo_recipe)
+    recipe = recipe_for("seqnet-demo")
     dataset = workspace.demo_dataset()
     run = workspace.run(recipe, dataset)
     predictions = workspace.predictions(recipe, dataset)

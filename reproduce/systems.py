@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from psbench.reproduction import MeasuredRow
+from psbench.training import recipes
 
 _MODELS = {
     "OIM": "oim",
@@ -21,6 +22,11 @@ _MODELS = {
 """Names as they are printed, and the models of the zoo."""
 
 
+def demo_recipe(model: str) -> str:
+    """By which a model is trained on drawn people: the short one, if there are two."""
+    return short if (short := f"{model}-short") in recipes() else f"{model}-demo"
+
+
 def system(name: str, row: int | None = None, **options: Any) -> MeasuredRow:
     """A system by its name, with CBGM where that ends in "+CBGM"; the options are those of `MeasuredRow`."""
     model = _MODELS[name.removesuffix("+CBGM")]
@@ -28,7 +34,7 @@ def system(name: str, row: int | None = None, **options: Any) -> MeasuredRow:
         **{"method": name, "cbgm": name.endswith("+CBGM")} | options,
         row=row,
         recipe=f"{model}-{{dataset}}",
-        demo_recipe=f"{model}-demo",
+        demo_recipe=demo_recipe(model),
     )
 
 

@@ -33,7 +33,7 @@ CHANGES = (
     NO_POINTS | NO_DISTANCE_LOSS,
 )
 ROWS = tuple(
-    MeasuredRow(row=row, method=name, recipe="pcnet_ablation-prw", demo_recipe="pcnet-demo", changes=changes)
+    MeasuredRow(row=row, method=name, recipe="pcnet_ablation-prw", demo_recipe="pcnet-short", changes=changes)
     for row, (name, changes) in enumerate(zip(NAMES, CHANGES, strict=True), start=1)
 )
 

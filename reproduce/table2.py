@@ -24,7 +24,7 @@ ROWS = tuple(
         row=row,
         method=name,
         recipe="pcnet_ablation-prw",
-        demo_recipe="pcnet-demo",
+        demo_recipe="pcnet-short",
         changes={"model_options.order": order} if order != "reid_first" else {},
     )
     for row, (name, order) in enumerate(zip(NAMES, ORDERS, strict=True), start=1)

@@ -27,7 +27,7 @@ CHANGES = (
     ALONE,
 )
 ROWS = tuple(
-    MeasuredRow(row=row, method=name, recipe="pcnet_ablation-prw", demo_recipe="pcnet-demo", changes=changes)
+    MeasuredRow(row=row, method=name, recipe="pcnet_ablation-prw", demo_recipe="pcnet-short", changes=changes)
     for row, (name, changes) in enumerate(zip(NAMES, CHANGES, strict=True), start=1)
 )
 

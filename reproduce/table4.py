@@ -1,5 +1,7 @@
 """Table 4 of the PCNet paper, and its repository's at a larger size: memory, parameters, speed and accuracy on PRW."""
 
+from systems import demo_recipe
+
 from psbench.reporting.table import Columns, Metric, Source, Table, accuracy
 from psbench.reproduction import Cell, CostRow, MeasuredRow, run_script
 
@@ -42,14 +44,14 @@ ROWS = tuple(
         row=4 * block + row,
         method=name,
         recipe=f"{model}-{{dataset}}",
-        demo_recipe=f"{model}-demo",
+        demo_recipe=demo_recipe(model),
         real_changes={"model_options.min_size": height, "model_options.max_size": width},
     )
     for block, (height, width) in enumerate(SIZES)
     for row, name, model in PRINTED
 )
 COSTS = tuple(
-    CostRow(row=4 * block + row, method=name, recipe=f"{model}-prw", demo_recipe=f"{model}-demo", size=size)
+    CostRow(row=4 * block + row, method=name, recipe=f"{model}-prw", demo_recipe=demo_recipe(model), size=size)
     for block, size in enumerate(SIZES)
     for row, name, model in PRINTED
 )

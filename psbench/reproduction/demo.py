@@ -12,8 +12,18 @@ from psbench_data.dataset import SYNTHETIC_MARKER
 from psbench_data.synthetic.formats import default_spec, write
 from psbench_data.synthetic.spec import WorldSpec
 
-_CHANGES: dict[str, dict[str, Any]] = {"cuhk_sysu": {"gallery_entries": (50, 100, 200, 300, 400, 500)}}
-"""What differs from the usual drawn people: there is a gallery of every name."""
+_CHANGES: dict[str, dict[str, Any]] = {
+    "cuhk_sysu": {"gallery_entries": (50, 100, 200, 300, 400, 500)},
+    "movienet_cs": {
+        "train_scenes": 240,
+        "test_scenes": 300,
+        "train_identities": 60,
+        "test_identities": 60,
+        "gallery_entries": (100, 150, 200),
+    },
+}
+"""What differs from the usual drawn people: there is a gallery of every name, and MovieNet-CS, for which thirty
+networks are trained, is smaller."""
 
 
 def demo_world(name: str) -> WorldSpec:

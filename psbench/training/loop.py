@@ -48,8 +48,8 @@ def train(
         output: the run folder to make.
         resume: go on with the training that was interrupted there, exactly as if it had not been; start it if nothing
             is there; with a finished one there is nothing to do.
-        start_from: a run's folder or a weights file to start from instead of fresh weights: of the same model, or of
-            the one that it builds on.
+        start_from: a run's folder or a weights file to start from instead of fresh weights: of the same model, of
+            one that it builds on, or of a re-ID network, whose backbone is taken.
         detections: for a model that trains on crops: what a detector found in the training scenes
             (`predict_into(..., split="train")`), to learn from these boxes, too. Needed again to resume.
         checkpoint_every: steps; after each epoch there is one, too.

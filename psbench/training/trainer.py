@@ -37,7 +37,8 @@ from psbench.training.recipe import Recipe
 from psbench.training.run import BEST_FILE, RUN_FILE, VALIDATION_FOLDER, Plan, Run, RunRecord, clear
 from psbench.training.validation import Validator
 from psbench.zoo.images import to_float
-from psbench.zoo.weights import WEIGHTS_FILE, describe, save_weights, start_from_weights, weights_path
+from psbench.zoo.starting import start_from_weights
+from psbench.zoo.weights import WEIGHTS_FILE, describe, save_weights, weights_path
 from psbench_data import InputError, Scenes
 from psbench_data.atomic import new_file
 

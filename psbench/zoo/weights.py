@@ -199,43 +199,6 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def start_from_weights(model: ZooModel, path: Path, *, dataset: str, fingerprint: str) -> None:
-    """Start a model from a weights file of the same one, or of one that it builds on, as NAE+ does on NAE.
-
-    Tensors go by name; a linear layer's fit a 1x1 convolution's. Identity tables are taken, all or none, where the file
-    has them and they are of the same people.
-
-    Args:
-        model: with fresh weights.
-        path: of the file.
-        dataset, fingerprint: of the data that the model will be trained on. Released weights have no fingerprint; of
-            these, the dataset and the number of identities must be the same.
-
-    Raises:
-        InputError: the file cannot be read, or does not hold all that the model needs.
-    """
-    from safetensors.torch import load_file
-
-    info, own = read_info(path), model.state_dict()
-    given = {name: value for name, value in load_file(path).items() if name in own}
-    tables = [name for name in given if name.startswith(model.training_only)]
-    same = info.dataset == dataset if info.fingerprint is None else info.fingerprint == fingerprint
-    if not same or any(given[name].shape != own[name].shape for name in tables):
-        given = {name: value for name, value in given.items() if name not in tables}
-    wrong = [
-        name
-        for name, value in own.items()
-        if not name.startswith(model.training_only)
-        and (name not in given or given[name].squeeze().shape != value.squeeze().shape)
-    ]
-    if wrong:
-        raise InputError(
-            f"{path}: these weights of {info.model} do not hold what {type(model).__name__} starts from: "
-            f"{', '.join(wrong[:5])}{', ...' if len(wrong) > 5 else ''}. Give those of the same model and options."
-        )
-    model.load_state_dict({name: value.reshape(own[name].shape) for name, value in given.items()}, strict=False)
-
-
 def import_weights(
     name: str,
     source: str | Path,

@@ -18,7 +18,8 @@ from psbench.training.recipe import Execution, Optimizer, Recipe
 from psbench.zoo.cost import cost
 from psbench.zoo.layers.patches import crop
 from psbench.zoo.reid import ReIDNetwork
-from psbench.zoo.weights import describe, load_weights, save_weights, start_from_weights
+from psbench.zoo.starting import start_from_weights
+from psbench.zoo.weights import describe, load_weights, save_weights
 from tests.models.small import SMALL
 from tests.models.test_execution import ALONE
 

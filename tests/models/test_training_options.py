@@ -228,7 +228,8 @@ def test_nae_plus_starts_from_a_trained_nae(world: PersonSearchDataset, tmp_path
 
 
 def test_identity_tables_are_taken_where_they_fit(world: PersonSearchDataset, tmp_path: Path) -> None:
-    from psbench.zoo.weights import describe, save_weights, start_from_weights
+    from psbench.zoo.starting import start_from_weights
+    from psbench.zoo.weights import describe, save_weights
 
     for known, data, identities, taken in (
         (None, ("cuhk_sysu", "abc"), 6, True),
@@ -258,3 +259,27 @@ def test_run_says_how_it_was_carried_out(world: PersonSearchDataset, tmp_path: P
     assert record.peak_memory > 100 * 2**20
     assert 0 < record.seconds < 600
     assert record.recipe["execution"]["precision"] == "bf16"
+
+
+def test_a_detector_starts_from_the_backbone_of_a_reid_network(world: PersonSearchDataset, tmp_path: Path) -> None:
+    reid = recipe_for("reid_resnet50-demo").override(
+        {"schedule.epochs": 1, "schedule.milestones": (), "batch_size": 4, "model_options.size": [32, 32]}
+    )
+    before = train(reid, world, tmp_path / "reid", progress=False)
+    given = load_file(before.folder / "model.safetensors")
+    fresh = TINY.override(STILL)
+    model = train(fresh, world, tmp_path / "run", start_from=before.folder, progress=False).model()
+    own = model.state_dict()
+    for part, theirs in (
+        ("backbone.", "backbone.c4."),
+        ("box_head.", "backbone.res5."),
+        ("reid_head.", "backbone.res5."),
+    ):
+        names = [name for name in own if name.startswith(part) and "running" not in name and "num_batches" not in name]
+        assert len(names) > 3
+        for name in names:
+            torch.testing.assert_close(own[name], given[theirs + name.removeprefix(part)], rtol=0, atol=1e-6)
+    other = reid.override({"model_options.backbone": "resnet10t"})
+    path = train(other, world, tmp_path / "other", progress=False).folder
+    with pytest.raises(InputError, match=r"reid_resnet50 do not hold what SeqNet .* or a re-ID network with the same"):
+        train(fresh, world, tmp_path / "no", start_from=path, progress=False)
