@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,15 @@ import numpy as np
 from psbench.blocks import ranges
 from psbench.intake import Intake
 from psbench_data import InputError
+
+PROPOSALS = MappingProxyType(
+    {
+        "large": MappingProxyType({50: 50, 100: 100, 500: 500, 1000: 1000, 2000: 2000, 4000: 4000, 6112: 6000}),
+        "small": MappingProxyType({50: 10, 100: 10, 500: 25, 1000: 25, 2000: 25, 4000: 50, 6112: 1200}),
+    }
+)
+"""How many proposals a query IGPN's paper keeps (figure 5, tables 3 and 4), by the number of scenes: those of
+CUHK-SYSU's galleries, and PRW's 6,112. With PCB, "small" is 20 for 100 scenes."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

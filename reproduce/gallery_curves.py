@@ -4,7 +4,7 @@ from systems import ranked, system
 from table13 import ROWS as MOVIENET_CS_ROWS
 from table13 import TABLE
 
-from psbench.inference.search import PROPOSALS
+from psbench.pairwise import PROPOSALS
 from psbench.reporting.table import Axis, Source, Table, accuracy
 from psbench.reproduction import Cell, Script, run_scripts
 

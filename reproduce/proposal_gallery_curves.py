@@ -3,7 +3,7 @@
 from gallery_curves import AXIS, CUHK_SYSU
 from systems import ranked, system
 
-from psbench.inference.search import PROPOSALS
+from psbench.pairwise import PROPOSALS
 from psbench.reporting.table import Source, Table
 from psbench.reproduction import run_script
 

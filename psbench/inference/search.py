@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,15 +26,6 @@ from psbench.zoo import Found
 from psbench.zoo.interface import inference
 from psbench_data import PersonSearchDataset, Scenes
 from psbench_data.names import given_path
-
-PROPOSALS = MappingProxyType(
-    {
-        "large": MappingProxyType({50: 50, 100: 100, 500: 500, 1000: 1000, 2000: 2000, 4000: 4000, 6112: 6000}),
-        "small": MappingProxyType({50: 10, 100: 10, 500: 25, 1000: 25, 2000: 25, 4000: 50, 6112: 1200}),
-    }
-)
-"""How many proposals a query IGPN's paper keeps (figure 5, tables 3 and 4), by the number of scenes: those of
-CUHK-SYSU's galleries, and PRW's 6,112. With PCB, "small" is 20 for 100 scenes."""
 
 
 def search(

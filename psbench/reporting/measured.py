@@ -137,6 +137,8 @@ class MeasuredCost:
         whole_fps: the same from JPEG bytes to results.
         best_fps: of the network alone, at the best of several batches.
         seconds: of one query in 100 scenes: scenes and query embedded, or encoded and searched; on the device.
+        scene_seconds, correlation_seconds, head_seconds, reid_seconds: the same of a pairwise model in its parts: query
+            and scenes encoded, these searched for proposals, the proposals judged, the best of them ranked.
         synthetic: whether it is the small network of the demo, in small images.
         device: by its name.
         source: a sentence on how it was measured.
@@ -152,6 +154,10 @@ class MeasuredCost:
     whole_fps: float | None
     best_fps: float | None
     seconds: float
+    scene_seconds: float | None = None
+    correlation_seconds: float | None = None
+    head_seconds: float | None = None
+    reid_seconds: float | None = None
     synthetic: bool
     device: str
     source: str
@@ -161,10 +167,16 @@ class MeasuredCost:
         """What was measured of a model, at the one size that it was measured at."""
         at, search = next(iter(cost.sizes), None), next(iter(cost.searches), None)
         whole = at.find("end to end", 1) if at else None
-        seconds, memory = 0.0, 0
+        seconds, memory, parts = 0.0, 0, dict[str, float]()
         if search:
-            each = (search.encoding + search.correlation + search.head) / search.scenes
-            seconds, memory = _SCENES * each + search.query + search.ranking, search.memory
+            more = _SCENES / search.scenes
+            parts = {
+                "scene_seconds": search.query + more * search.encoding,
+                "correlation_seconds": more * search.correlation,
+                "head_seconds": more * search.head,
+                "reid_seconds": search.ranking,
+            }
+            seconds, memory = sum(parts.values()), search.memory
         elif at:
             seconds, memory = (_SCENES + 1) / at.alone.images_per_second, at.memory
         return MeasuredCost(
@@ -178,6 +190,7 @@ class MeasuredCost:
             whole_fps=whole.images_per_second if whole else None,
             best_fps=at.best.images_per_second if at else None,
             seconds=seconds,
+            **parts,
             synthetic=synthetic,
             device=cost.device,
             source=cost.provenance,

@@ -309,6 +309,9 @@ def test_a_pairwise_model_is_measured_part_by_part(igpn: Efficiency, tmp_path: P
     line = MeasuredCost.of(result, method="IGPN", synthetic=False)
     once = search.query + search.ranking
     assert line.seconds == pytest.approx(once + 20 * (search.first - once))
+    parts = (line.scene_seconds, line.correlation_seconds, line.head_seconds, line.reid_seconds)
+    assert parts[1:] == pytest.approx((20 * search.correlation, 20 * search.head, search.ranking))
+    assert sum(part or 0 for part in parts) == pytest.approx(line.seconds)
     result.save(tmp_path / "igpn.json")
     assert Efficiency.load(tmp_path / "igpn.json") == result
 
