@@ -1,0 +1,195 @@
+"""A method's card: what stands beside its numbers, written by whoever submits them, in TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from psbench_data import InputError
+from psbench_data.validation import file_error
+
+_CHECKED = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+MOST_BYTES = 65_536
+"""Of a card's file."""
+
+Family = Literal[
+    "two_step", "one_step_two_stage", "one_step_one_stage", "one_step_transformer", "query_conditioned", "other"
+]
+"""How a method goes about it: a detector and a re-ID network apart; both in one, with RoIs, without, or with
+queries of a transformer; looking at a scene with the query in mind."""
+Supervision = Literal["full", "weak", "domain_adaptation"]
+"""Of training: boxes and identities; boxes alone; none in this domain. Each has rankings of its own."""
+
+
+def _plain(text: str) -> str:
+    if any(not (character.isprintable()) for character in text):
+        raise ValueError("expected a single line of printable characters")
+    return text.strip()
+
+
+def _address(text: str) -> str:
+    if text and not text.startswith(("https://", "http://")):
+        raise ValueError("expected an address that begins with https://, or nothing")
+    if any(character in " \"'<>\\^`{|}" for character in text):
+        raise ValueError("expected an address without blanks, quotes, brackets and braces")
+    return text
+
+
+Line = Annotated[str, Field(max_length=200), AfterValidator(_plain)]
+"""One line of text; may be empty."""
+Named = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_plain)]
+Address = Annotated[Line, AfterValidator(_address)]
+"""https://..., or empty."""
+
+
+class Method(BaseModel):
+    """What was submitted.
+
+    Attributes:
+        name: as the board shows it.
+        family, supervision: see there.
+        paper, code: addresses.
+        venue: where it was published, for example "CVPR 2020"; empty if nowhere yet.
+        backbone: for example "ResNet-50".
+        training_data: of the last training, for example "CUHK-SYSU train".
+        extra_data: what else was learnt from, ImageNet weights among it.
+        input_size: that images are resized to, for example "900x1500".
+        notes: what readers should know.
+    """
+
+    model_config = _CHECKED
+
+    name: Named
+    family: Family
+    supervision: Supervision
+    paper: Address = ""
+    code: Address = ""
+    venue: Line = ""
+    backbone: Named
+    training_data: Named
+    extra_data: Line = ""
+    input_size: Named
+    notes: Line = ""
+
+
+class Rules(BaseModel):
+    """How the predictions are evaluated, as far as that is the method's to choose.
+
+    Attributes:
+        det_threshold: detections with lower scores are left out; 0.5 if not given. Not of pairwise predictions.
+        cbgm_k1, cbgm_k2: of context bipartite graph matching; both or neither.
+        keep: proposals of a query that are kept over its gallery, of pairwise predictions; all if not given.
+    """
+
+    model_config = _CHECKED
+
+    det_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    cbgm_k1: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    cbgm_k2: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    keep: Annotated[int, Field(ge=1)] | None = None
+
+
+class Submitter(BaseModel):
+    """Who submits, as the board shows it; an address where they can be reached, or nothing."""
+
+    model_config = _CHECKED
+
+    name: Named
+    address: Address = ""
+
+
+class Training(BaseModel):
+    """What made the weights.
+
+    Attributes:
+        hardware: for example "1 x NVIDIA V100".
+        seeds: one a predictions folder, in their order.
+        predictions: where others can fetch the predictions, to recompute the numbers.
+    """
+
+    model_config = _CHECKED
+
+    hardware: Line = ""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], Field(min_length=1, max_length=100)]
+    predictions: Address = ""
+
+
+class Card(BaseModel):
+    """See the module."""
+
+    model_config = _CHECKED
+
+    method: Method
+    training: Training
+    rules: Rules = Rules()
+    submitter: Submitter
+
+    @classmethod
+    def load(cls, path: str | Path) -> Card:
+        """Read a card.
+
+        Raises:
+            InputError: it cannot be read, or listing everything that is wrong with it.
+        """
+        path, remedy = Path(path), "`psbench card new` writes a card that explains each line."
+        try:
+            with path.open("rb") as file:
+                raw = file.read(MOST_BYTES + 1)
+            if len(raw) > MOST_BYTES:
+                raise InputError(f"{path}: longer than {MOST_BYTES} bytes, which no card is. {remedy}")
+            return cls.model_validate(tomllib.loads(raw.decode()))
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}. {remedy}") from None
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise InputError(f"{path}: not a TOML file ({error}). {remedy}") from None
+        except ValidationError as error:
+            raise file_error(path, error, remedy) from None
+
+
+TEMPLATE = """# A method's card. Replace what is in quotation marks; lines that begin with # explain.
+
+[method]
+# As the board shows it.
+name = "My method"
+# two_step, one_step_two_stage, one_step_one_stage, one_step_transformer, query_conditioned, or other.
+family = "one_step_two_stage"
+# full (boxes and identities), weak (boxes alone) or domain_adaptation: each has rankings of its own.
+supervision = "full"
+# Addresses that begin with https://, or "".
+paper = ""
+code = ""
+# For example "CVPR 2020".
+venue = ""
+backbone = "ResNet-50"
+training_data = "CUHK-SYSU train"
+# What else was learnt from.
+extra_data = "ImageNet-1k (weights of the backbone)"
+# Height x width that images are resized to.
+input_size = "900x1500"
+notes = ""
+
+[training]
+hardware = "1 x NVIDIA V100"
+# One for each predictions folder, in their order; with several the board shows mean and standard deviation.
+seeds = [1]
+# Where others can fetch the predictions, to recompute the numbers; or "".
+predictions = ""
+
+[rules]
+# Detections with lower scores are left out; 0.5 without this line.
+# det_threshold = 0.5
+# Context bipartite graph matching: both lines, or none.
+# cbgm_k1 = 10
+# cbgm_k2 = 3
+# Of pairwise predictions: proposals of each query that are kept over its whole gallery; all without this line.
+# keep = 100
+
+[submitter]
+name = "My name, or my group's"
+# Where you can be reached, https://..., or "".
+address = ""
+"""
+"""What `psbench card new` writes; a valid card."""
