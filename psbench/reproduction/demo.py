@@ -13,7 +13,8 @@ from psbench_data.synthetic.formats import default_spec, write
 from psbench_data.synthetic.spec import WorldSpec
 
 _CHANGES: dict[str, dict[str, Any]] = {
-    "cuhk_sysu": {"gallery_entries": (50, 100, 200, 300, 400, 500)},
+    "cuhk_sysu": {"gallery_entries": (50, 100, 150, 200, 250, 300)},
+    "prw": {"test_scenes": 300, "test_identities": 24},
     "movienet_cs": {
         "train_scenes": 240,
         "test_scenes": 300,
@@ -22,8 +23,8 @@ _CHANGES: dict[str, dict[str, Any]] = {
         "gallery_entries": (100, 150, 200),
     },
 }
-"""What differs from the usual drawn people: there is a gallery of every name, and MovieNet-CS, for which thirty
-networks are trained, is smaller."""
+"""What differs from the usual drawn people: CUHK-SYSU has a gallery of every name; PRW has fewer queries, of which
+a person has as many as cameras; MovieNet-CS, for which thirty networks are trained, is smaller."""
 
 
 def demo_world(name: str) -> WorldSpec:

@@ -57,6 +57,8 @@ _IGPN: dict[str, Any] = {
     "rpn_pre_nms_top_n_test": 100,
     "rpn_post_nms_top_n_test": 8,
     "roi_batch_size_per_image": 34,
+    # Most scenes do not hold the query, and what the network itself is sure of need not be ranked by another.
+    "score_thresh_test": 0.1,
     "relation_width": 128,
     "local_width": 64,
 }
