@@ -53,7 +53,7 @@ __all__ = [
     "evaluate_detection",
 ]
 
-_LOADED_WHEN_USED = ("inference", "training", "zoo")
+_LOADED_WHEN_USED = ("inference", "leaderboard", "training", "zoo")
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from psbench.cli_efficiency import efficiency, parsed_size
+from psbench.cli_importing import import_detections
 from psbench.cli_judging import Data, Folder, Root, compare, evaluate
+from psbench.cli_leaderboard import card_app, leaderboard_app, submit, validate
 from psbench.cli_looking import view_points
 from psbench.cli_prediction import predict
 from psbench.cli_training import parsed_changes, train
@@ -87,6 +89,11 @@ app.command()(predict)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(view_points)
+app.command()(validate)
+app.command()(submit)
+app.add_typer(card_app, name="card")
+app.add_typer(leaderboard_app, name="leaderboard")
+app.command()(import_detections)
 
 
 @app.command()

@@ -12,7 +12,7 @@ import typer
 from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options
 
 if TYPE_CHECKING:
-    from psbench import CBGM, Evaluation, PairwisePredictions, Predictions
+    from psbench import CBGM, Evaluation
 
 Data = Annotated[str, typer.Option("--data", help="A name from `psbench-data list`.")]
 Root = Annotated[Path, typer.Option("--root", help="The dataset's top folder.", show_default=False)]
@@ -58,6 +58,7 @@ def evaluate(
     from psbench import InputError, PairwisePredictions, evaluate_all
     from psbench import audit as audit_all
     from psbench.evaluation.breakdown import column_faults
+    from psbench.folders import load_predictions
     from psbench.reporting.text import audit_text, breakdown_text, errors_text, evaluations_text
     from psbench_data import load
     from psbench_data.atomic import place_faults
@@ -130,6 +131,7 @@ def compare(
     from psbench import InputError, evaluate_all
     from psbench import compare as compare_evaluations
     from psbench.evaluation.uncertainty import metric_faults
+    from psbench.folders import load_predictions
     from psbench.reporting.text import comparison_text, differences_text
     from psbench_data import load
     from psbench_data.atomic import new_file, place_faults
@@ -159,18 +161,6 @@ def compare(
         with new_file(per_query) as partial:
             frames = [c.per_query.assign(protocol=c.protocol) for c in comparisons]
             pd.concat(frames, ignore_index=True).to_parquet(partial, index=False)
-
-
-def load_predictions(folder: Path) -> Predictions | PairwisePredictions:
-    """Predictions of either kind.
-
-    Raises:
-        InputError: listing everything that is wrong with the folder.
-    """
-    from psbench import PairwisePredictions, Predictions
-    from psbench.shards import read_kind
-
-    return PairwisePredictions.load(folder) if read_kind(folder) == "pairwise" else Predictions.load(folder)
 
 
 def cbgm_of(text: str | None) -> CBGM | None:

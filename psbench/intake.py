@@ -87,6 +87,10 @@ class Intake:
         self.where = where
         self._kinds: list[list[str]] = []
 
+    def __len__(self) -> int:
+        """How many kinds of faults were noted."""
+        return len(self._kinds)
+
     def add(self, fault: str) -> None:
         """Note a fault, a whole sentence without its beginning `where`."""
         self._kinds.append([f"{self.where}: {fault}"])

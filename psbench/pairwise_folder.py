@@ -13,9 +13,10 @@ cost.json             optional, what a search took, see `psbench.inference.searc
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from pydantic import AfterValidator
 
 from psbench.intake import Intake
 from psbench.pairwise import PairwisePredictions
@@ -24,6 +25,8 @@ from psbench.shards import (
     FolderManifest,
     RowPlaces,
     Shard,
+    Taken,
+    distinct_files,
     floats,
     list_lengths,
     query_columns,
@@ -50,7 +53,7 @@ class Manifest(FolderManifest):
     kind: Literal["pairwise"] = "pairwise"
     scenes: Shard
     queries: Shard
-    pairs: list[Shard]
+    pairs: Annotated[list[Shard], AfterValidator(distinct_files)]
 
 
 def write(predictions: PairwisePredictions, folder: Path) -> Path:
@@ -95,14 +98,25 @@ def write_frame(predictions: PairwisePredictions, partial: Path, pairs: list[Sha
 
 def read(folder: Path) -> PairwisePredictions:
     """Read a folder; see `PairwisePredictions.load`."""
-    manifest = read_manifest(folder, Manifest)
     intake = Intake(str(folder))
+    taken = take(folder, intake)
+    intake.raise_faults()
+    return taken.predictions.by_query()
+
+
+def take(folder: Path, intake: Intake) -> Taken:
+    """What can be read of a folder, pairs as they come; raises InputError only if its manifest cannot."""
+    manifest = read_manifest(folder, Manifest)
     tables = [_read_pairs(folder, shard, intake) for shard in manifest.pairs]
     pairs = RowPlaces(folder, manifest.pairs, tables)
+    names = _read_names(folder, manifest.scenes, intake)
+    faults = len(intake)
+    queries = _read_queries(folder, manifest.queries, intake)
+    queries_taken = len(intake) == faults
     columns: dict[str, Any] = {
-        "scene_names": _read_names(folder, manifest.scenes, intake),
+        "scene_names": names,
         **_pair_columns(folder, manifest, [table for table in tables if table is not None], intake),
-        **_read_queries(folder, manifest.queries, intake),
+        **queries,
     }
     predictions = PairwisePredictions(
         **columns,
@@ -111,15 +125,16 @@ def read(folder: Path) -> PairwisePredictions:
         fingerprint=manifest.fingerprint,
         synthetic=manifest.synthetic,
     )
-    find_faults(
+    taken = Taken(
         predictions,
-        intake,
-        at_pair=pairs.of,
         at_scene=lambda scene: f"{folder / manifest.scenes.file}: row {scene}",
         at_query=lambda query: f"{folder / manifest.queries.file}: row {query}",
+        at_pair=pairs.of,
+        scenes_taken=names is not None and all(table is not None for table in tables),
+        queries_taken=queries_taken,
     )
-    intake.raise_faults()
-    return predictions.by_query()
+    find_faults(predictions, intake, pairs.of, taken.at_scene, taken.at_query)
+    return taken
 
 
 def count_proposals(folder: Path) -> tuple[int, int]:

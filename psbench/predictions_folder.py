@@ -13,10 +13,10 @@ context.parquet        optional, for CBGM, one row a query: boxes, scores and em
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from psbench.intake import Intake
 from psbench.predictions import Predictions, QueryContext
@@ -24,6 +24,8 @@ from psbench.shards import (
     FolderManifest,
     RowPlaces,
     Shard,
+    Taken,
+    distinct_files,
     floats,
     list_lengths,
     query_columns,
@@ -48,9 +50,9 @@ class Manifest(FolderManifest):
     """What manifest.json holds."""
 
     kind: Literal["detections"] = "detections"
-    embedding_dim: int = Field(ge=1)
+    embedding_dim: int = Field(ge=1, le=2**20)
     unit_length: bool = False
-    scenes: list[Shard]
+    scenes: Annotated[list[Shard], AfterValidator(distinct_files)]
     queries: Shard
     context: Shard | None = None
 
@@ -86,16 +88,27 @@ def write_into(predictions: Predictions, partial: Path) -> None:
 
 def read(folder: Path) -> Predictions:
     """Read a folder; see `Predictions.load`."""
+    intake = Intake(str(folder))
+    taken = take(folder, intake)
+    intake.raise_faults()
+    return taken.predictions
+
+
+def take(folder: Path, intake: Intake) -> Taken:
+    """What can be read of a folder; raises InputError only if its manifest cannot."""
     manifest = read_manifest(folder, Manifest)
-    intake, dim = Intake(str(folder)), manifest.embedding_dim
+    dim = manifest.embedding_dim
     tables = [_read_detections(folder, shard, dim, intake, named=True) for shard in manifest.scenes]
     scenes = [table for table in tables if table is not None]
     places = RowPlaces(folder, manifest.scenes, tables)
+    faults = len(intake)
+    queries = _read_queries(folder, manifest, intake)
+    queries_taken = len(intake) == faults
     context = manifest.context and _read_detections(folder, manifest.context, dim, intake, named=False)
     columns: dict[str, Any] = {
         "scene_names": [name for table in scenes for name in table.column("scene").to_pylist()],
         **_detections(scenes, dim),
-        **_read_queries(folder, manifest, intake),
+        **queries,
         "context": None if context is None else QueryContext(**_detections([context], dim)),
     }
     predictions = Predictions(
@@ -106,13 +119,16 @@ def read(folder: Path) -> Predictions:
         synthetic=manifest.synthetic,
         unit_length=manifest.unit_length,
     )
-    predictions.find_faults(
-        intake,
+    taken = Taken(
+        predictions,
         at_scene=lambda scene: f"{places.of(scene)} (scene {predictions.scene_names[scene]!r})",
         at_query=lambda query: f"{folder / manifest.queries.file}: row {query}",
+        at_pair=None,
+        scenes_taken=len(scenes) == len(tables),
+        queries_taken=queries_taken,
     )
-    intake.raise_faults()
-    return predictions
+    predictions.find_faults(intake, taken.at_scene, taken.at_query)
+    return taken
 
 
 def count_people(folder: Path) -> tuple[int, int]:

@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from psbench.intake import Intake
+from psbench.intake import At, Intake
+from psbench.tables import read_table
 from psbench_data import InputError
 from psbench_data.atomic import new_file
 from psbench_data.columns import flat_values, vectors
@@ -24,6 +25,7 @@ MANIFEST = "manifest.json"
 WORK = "work.json"
 """In the place of the manifest while predictions are being made."""
 SCHEMA_VERSION = 1
+_MOST_MANIFEST = 2**24
 _CLASSES = {"detections": "Predictions", "pairwise": "PairwisePredictions"}
 
 
@@ -51,6 +53,30 @@ class FolderManifest(BaseModel):
 
 
 M = TypeVar("M", bound=FolderManifest)
+
+
+class Taken(NamedTuple):
+    """What could be taken of a folder, its faults being noted.
+
+    Attributes:
+        predictions: of its kind; a column that could not be taken is None.
+        at_scene, at_query, at_pair: say where a scene, a query or a pair (of pairwise predictions) stands.
+        scenes_taken, queries_taken: whether that is all scenes and queries that the manifest speaks of.
+    """
+
+    predictions: Any
+    at_scene: At
+    at_query: At
+    at_pair: At | None
+    scenes_taken: bool
+    queries_taken: bool
+
+
+def distinct_files(shards: list[Shard]) -> list[Shard]:
+    """The shards; raises ValueError if a file is named twice."""
+    if len({shard.file for shard in shards}) < len(shards):
+        raise ValueError("expected each file once")
+    return shards
 
 
 def write_manifest(manifest: FolderManifest, partial: Path) -> None:
@@ -82,7 +108,7 @@ def shard_of(path: Path) -> Shard:
     """The manifest's line about a Parquet file that is there."""
     import pyarrow.parquet as pq
 
-    return Shard(file=path.name, rows=pq.read_metadata(path).num_rows, sha256=_sha256(path))
+    return Shard(file=path.name, rows=pq.read_metadata(path).num_rows, sha256=sha256_of(path))
 
 
 def read_kind(folder: Path) -> str:
@@ -125,9 +151,11 @@ def _manifest_of_this_version(folder: Path) -> dict:
         raise InputError(
             f"{path}: not there, so {folder} is not a predictions folder. Give one that `psbench predict` wrote."
         )
+    if path.stat().st_size > _MOST_MANIFEST:
+        raise InputError(f"{path}: larger than {_MOST_MANIFEST} bytes, which no manifest is. Write the folder again.")
     try:
         written = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error}). Write the folder again.") from None
     version = written.get("schema_version") if isinstance(written, dict) else None
     if version != SCHEMA_VERSION:
@@ -141,9 +169,11 @@ def _manifest_of_this_version(folder: Path) -> dict:
 def read_shard(folder: Path, shard: Shard, schema: pa.Schema, intake: Intake) -> pa.Table | None:
     """Read a shard's columns, in one chunk; None, with the reason noted, if it is not what the manifest says."""
     path = folder / shard.file
-    if path.is_symlink() or not path.is_file():
+    if path.is_symlink() or path.resolve().parent != folder.resolve():
+        intake.add_all([f"{path}: a link, which may lead anywhere. Put the file itself there (cp -L)."], 1)
+    elif not path.is_file():
         intake.add_all([f"{path}: named in {MANIFEST} and not there as a file. Copy the folder again in full."], 1)
-    elif _sha256(path) != shard.sha256:
+    elif sha256_of(path) != shard.sha256:
         intake.add_all([f"{path}: its SHA-256 is not the one in {MANIFEST}. Copy or write the folder again."], 1)
     else:
         try:
@@ -151,31 +181,6 @@ def read_shard(folder: Path, shard: Shard, schema: pa.Schema, intake: Intake) ->
         except InputError as error:
             intake.add_all(error.faults, 1)
     return None
-
-
-def read_table(path: Path, schema: pa.Schema, rows: int) -> pa.Table:
-    """A Parquet file's columns, in one chunk.
-
-    Raises:
-        InputError: it does not hold these columns, or so many rows, or is damaged.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            table = file.read().combine_chunks()
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a readable Parquet file ({error}). Write the folder again.") from error
-    try:
-        table = table.select(schema.names).cast(schema)
-    except (KeyError, pa.ArrowException) as error:
-        found = ", ".join(f"{f.name}: {f.type}" for f in table.schema)
-        expected = ", ".join(f"{f.name}: {f.type}" for f in schema)
-        raise InputError(f"{path}: expected the columns ({expected}), found ({found}). Write it so.") from error
-    if table.num_rows != rows:
-        raise InputError(f"{path}: {table.num_rows} rows, expected {rows}. Write the folder again.")
-    return table
 
 
 def rows_complete(path: Path, table: pa.Table, lists: list[str], others: list[str], intake: Intake) -> bool:
@@ -261,6 +266,7 @@ def query_keys(path: Path, queries: pa.Table, intake: Intake) -> tuple[list[str]
     return queries.column("scene").to_pylist(), floats([queries], "box").reshape(-1, 4)
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes, hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -48,6 +48,11 @@ class PersonSearchDataset:
         return f"PersonSearchDataset({self.name} at {self.root}: {self.origin})"
 
     @property
+    def options(self) -> dict[str, int]:
+        """Those that it was opened with and that tell it apart from other openings: {"train_subset": 10}."""
+        return self._source.options
+
+    @property
     def title(self) -> str:
         """The name as printed, for example CUHK-SYSU."""
         return TITLES[self.name]

@@ -61,14 +61,26 @@ def load(name: str, *, root: str | Path, **options: Any) -> PersonSearchDataset:
         return PersonSearchDataset(open_source(name, root, **options))
 
 
+def known_version(name: str, protocol: str) -> int | None:
+    """The version that a protocol has in every copy of a dataset, without any at hand.
+
+    Args:
+        name: a dataset's, but `coco` and `synthetic`, of which each tree has protocols of its own.
+        protocol: its name, for example `gallery-100`.
+
+    Returns:
+        The version; None if the dataset can have no such protocol.
+    """
+    return _reader(name).versioned([protocol]).get(protocol)
+
+
 def open_source(name: str, root: Path, **options: Any) -> Source:
     """The reader of a tree.
 
     Raises:
         InputError: the name or an option is unknown, or root is not such a tree.
     """
-    module, cls = _READERS[name].split(":")
-    reader: type[Source] = getattr(import_module(f"psbench_data.sources.{module}"), cls)
+    reader = _reader(name)
     known = [p.name for p in inspect.signature(reader).parameters.values() if p.kind is p.KEYWORD_ONLY]
     if unknown := [option for option in options if option not in known]:
         raise InputError(
@@ -76,3 +88,8 @@ def open_source(name: str, root: Path, **options: Any) -> Source:
             for option in unknown
         )
     return reader(root, **options)
+
+
+def _reader(name: str) -> type[Source]:
+    module, cls = _READERS[name].split(":")
+    return getattr(import_module(f"psbench_data.sources.{module}"), cls)

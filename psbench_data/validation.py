@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def file_error(path: Path | str, error: ValidationError, remedy: str) -> InputError:
     """For a file, or a line of it, that does not hold what it should: one sentence a field, ending with what to do."""
     return InputError(
-        f"{path}: {_place(fault['loc']) or 'the contents'}: {fault['msg'].rstrip('.')}. {remedy}"
+        f"{path}: {_place(fault['loc']) or 'the contents'}: {_said(fault['msg']).rstrip('.')}. {remedy}"
         for fault in error.errors()
     )
 
@@ -24,10 +24,16 @@ def value_error(where: str, error: ValidationError) -> InputError:
     return InputError(
         f"{where} {_place(fault['loc'])} is {fault['input']!r}: {fault['msg']}."
         if fault["loc"]
-        else f"{where}s: {fault['msg'].removeprefix('Value error, ')}."
+        else f"{where}s: {_said(fault['msg'])}."
         for fault in error.errors()
     )
 
 
 def _place(loc: tuple[int | str, ...]) -> str:
-    return ".".join(map(str, loc))
+    # Names come from the file, and control characters have no business in a terminal.
+    parts = map(str, loc)
+    return ".".join(part if part.isprintable() else ascii(part) for part in parts)
+
+
+def _said(message: str) -> str:
+    return message.removeprefix("Value error, ")

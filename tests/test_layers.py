@@ -37,7 +37,11 @@ def test_data_layer_imports_nothing_above_it(path: Path) -> None:
 NOT_JUDGING = ("cli", "cli_efficiency", "cli_looking", "cli_prediction", "cli_training", "processes")
 JUDGING = [
     *(path for path in sorted((ROOT / "psbench").glob("*.py")) if path.stem not in NOT_JUDGING),
-    *(path for sub in ("evaluation", "reporting") for path in sorted((ROOT / "psbench" / sub).rglob("*.py"))),
+    *(
+        path
+        for sub in ("evaluation", "reporting", "leaderboard", "importing")
+        for path in sorted((ROOT / "psbench" / sub).rglob("*.py"))
+    ),
     *(ROOT / f"psbench/efficiency/{name}.py" for name in ("__init__", "result", "text")),
 ]
 

@@ -17,7 +17,8 @@ from psbench_data.cli import app as data_app
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = {"README.md": (ROOT / "README.md").read_text()} | {
+AT_THE_TOP = ("README.md", "CONTRIBUTING.md")
+PAGES = {name: (ROOT / name).read_text() for name in AT_THE_TOP} | {
     path.relative_to(DOCS).as_posix(): path.read_text() for path in sorted(DOCS.rglob("*.md"))
 }
 SHOWN = "\n".join(PAGES.values())
@@ -49,7 +50,7 @@ def test_scripts_exist(script: str) -> None:
 
 @pytest.mark.parametrize(("page", "link"), LINKS)
 def test_links_lead_somewhere(page: str, link: str) -> None:
-    folder = ROOT if page == "README.md" else (DOCS / page).parent
+    folder = ROOT if page in AT_THE_TOP else (DOCS / page).parent
     assert link.startswith("https://") or (folder / link).exists()
 
 

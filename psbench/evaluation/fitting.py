@@ -78,21 +78,12 @@ def fit_faults(
     ]
     if faults:
         return faults
-    if predictions.fingerprint and predictions.fingerprint != first.fingerprint:
-        return [
-            f"predictions: made on another {predictions.dataset or 'dataset'} (fingerprint "
-            f"{predictions.fingerprint[:12]}) than this {first.dataset} (fingerprint {first.fingerprint[:12]}). "
-            "Evaluate with the data that was predicted on."
-        ]
+    if faults := origin_faults(predictions, first.dataset, first.fingerprint):
+        return faults
     if isinstance(predictions, PairwisePredictions):
         return list(dict.fromkeys(f for protocol in protocols for f in pairwise_faults(predictions, protocol, rules)))
     needed = scenes_needed(protocols)
-    faults = []
-    # Beyond float32, similarities of the matrix product would be infinite.
-    if predictions.longest[0] * predictions.longest[1] >= 2.0**126:
-        faults.append(
-            "predictions: embeddings are so long that similarities of query and detection exceed float32. Scale them."
-        )
+    faults = length_faults(predictions)
     dims = predictions.query_embeddings.shape[1], predictions.embeddings.shape[1]
     if dims[0] != dims[1]:
         faults.append(
@@ -114,3 +105,22 @@ def fit_faults(
             "Predict with context (psbench predict --context), or give from_arrays its context."
         )
     return faults + scene_faults(predictions, first.scenes, needed)
+
+
+def origin_faults(
+    predictions: Predictions | PairwisePredictions, dataset: str, fingerprint: str, where: str = "predictions"
+) -> list[str]:
+    """That predictions say that they are of other test scenes than those of this fingerprint."""
+    if predictions.fingerprint in ("", fingerprint):
+        return []
+    return [
+        f"{where}: made on another {predictions.dataset or 'dataset'} (fingerprint {predictions.fingerprint[:12]}) "
+        f"than this {dataset} (fingerprint {fingerprint[:12]}). Evaluate with the data that was predicted on."
+    ]
+
+
+def length_faults(predictions: Predictions, where: str = "predictions") -> list[str]:
+    """That embeddings are so long that similarities of the matrix product, in float32, would be infinite."""
+    if predictions.longest[0] * predictions.longest[1] < 2.0**126:
+        return []
+    return [f"{where}: embeddings are so long that similarities of query and detection exceed float32. Scale them."]

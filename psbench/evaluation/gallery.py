@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from psbench.blocks import query_names, ranges
+from psbench.intake import At
 from psbench.pairwise import PairwisePredictions
 from psbench.predictions import Predictions
 from psbench_data import InputError, Protocol, Scenes
@@ -62,16 +63,23 @@ def scene_faults(predictions: Predictions, scenes: Scenes, needed: np.ndarray) -
         needed: indices of the scenes that must have been predicted.
     """
     listed = set(predictions.scene_names)
-    unknown = [name for name in predictions.scene_names if name not in scenes.positions]
-    return [
-        f"predictions: scene {name!r} is not a test scene of this dataset. Predict on the dataset that is evaluated."
-        for name in unknown
-    ] + [
-        f"predictions: scene {scenes.names[s]!r} is missing. Predict every test scene; "
-        "one without detections has count 0."
-        for s in needed
-        if scenes.names[s] not in listed
+    return unknown_faults(predictions.scene_names, scenes) + [
+        f"predictions: {missing_scene(scenes.names[s])}" for s in needed if scenes.names[s] not in listed
     ]
+
+
+def unknown_faults(names: Sequence[str], scenes: Scenes, at: At = lambda row: "predictions") -> list[str]:
+    """Every name that is no scene's, a sentence each, that begins with where `at` says that it stands."""
+    return [
+        f"{at(row)}: scene {name!r} is not a test scene of this dataset. Predict on the dataset that is evaluated."
+        for row, name in enumerate(names)
+        if name not in scenes.positions
+    ]
+
+
+def missing_scene(name: str) -> str:
+    """What to say of a scene that was not predicted."""
+    return f"scene {name!r} is missing. Predict every test scene; one without detections has count 0."
 
 
 def arrange(
@@ -135,14 +143,23 @@ def query_rows(predictions: Predictions | PairwisePredictions, protocol: Protoco
                 "Give one for each of protocol.queries, in that order."
             )
         return np.arange(len(queries))
-    rows = {key: i for i, key in enumerate(query_names(predictions.query_scenes, predictions.query_boxes))}
-    keys = query_names(queries.scene_names, queries.boxes)
-    missing = [
-        f"predictions: query {i} of {protocol.name} (scene {scene!r}, box {queries.boxes[i].tolist()}) "
-        "is not among those predicted. Predict every query of the protocol."
-        for i, (scene, _) in enumerate(keys)
-        if keys[i] not in rows
-    ]
-    if missing:
-        raise InputError(missing)
-    return np.array([rows[key] for key in keys], np.int64)
+    rows = named_rows(predictions.query_scenes, predictions.query_boxes, protocol)
+    if (rows < 0).any():
+        raise InputError(f"predictions: {missing_query(protocol, i)}" for i in np.flatnonzero(rows < 0).tolist())
+    return rows
+
+
+def named_rows(scenes: Sequence[str], boxes: np.ndarray, protocol: Protocol) -> np.ndarray:
+    """Which of some queries, that their scenes and boxes tell, each query of the protocol is: (Q,), -1 for none."""
+    known = {key: i for i, key in enumerate(query_names(scenes, boxes))}
+    keys = query_names(protocol.queries.scene_names, protocol.queries.boxes)
+    return np.array([known.get(key, -1) for key in keys], np.int64)
+
+
+def missing_query(protocol: Protocol, query: int) -> str:
+    """What to say of a query of a protocol that was not predicted."""
+    asked = protocol.queries[query]
+    return (
+        f"query {query} of {protocol.name} (scene {asked.scene!r}, box {asked.box.tolist()}) is not among those "
+        "predicted. Predict every query of the protocol."
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from psbench.blocks import ranges
-from psbench.evaluation.gallery import query_rows
+from psbench.evaluation.gallery import query_rows, unknown_faults
 from psbench.evaluation.ranks import Ranks
 from psbench.evaluation.rules import Rules
 from psbench.evaluation.segments import pair_iou, segment_argmax, weight_from
@@ -17,26 +17,37 @@ from psbench_data.protocol import match_iou_threshold
 
 def pairwise_faults(predictions: PairwisePredictions, protocol: Protocol, rules: Rules) -> list[str]:
     """Everything that a protocol needs and pairwise predictions lack, a sentence each."""
-    positions = protocol.scenes.positions
-    faults = [
-        f"predictions: scene {name!r} is not a test scene of this dataset. Predict on the dataset that is evaluated."
-        for name in predictions.scene_names
-        if name not in positions
-    ]
+    faults = unknown_faults(predictions.scene_names, protocol.scenes)
     try:
         rows = query_rows(predictions, protocol)
     except InputError as error:
         return faults + error.faults
-    if faults:
-        return faults
+    return faults or coverage_faults(predictions, protocol, rules, rows)
+
+
+def coverage_faults(
+    predictions: PairwisePredictions, protocol: Protocol, rules: Rules, rows: np.ndarray, where: str = "predictions"
+) -> list[str]:
+    """Every query whose gallery was not searched in full, a sentence each.
+
+    Args:
+        predictions: pairs of unknown scenes are passed over.
+        protocol, rules: what is searched.
+        rows: (Q,) of the queries, see `query_rows`; those with -1 are passed over, too.
+        where: the beginning of the sentences.
+    """
+    faults = []
     scene_of, visits = _scenes_of(predictions, protocol), Visits(protocol, rules)
     for query, row in enumerate(rows):
+        if row < 0:
+            continue
         lacking = visits.times(np.array([query]))[0] > 0
-        lacking[scene_of[predictions.query_offsets[row] : predictions.query_offsets[row + 1]]] = False
+        searched = scene_of[predictions.query_offsets[row] : predictions.query_offsets[row + 1]]
+        lacking[searched[searched >= 0]] = False
         if lacking.any():
             first = protocol.scenes.names[int(lacking.argmax())]
             faults.append(
-                f"predictions: query {query} of {protocol.name} was not searched in {lacking.sum()} scenes of its "
+                f"{where}: query {query} of {protocol.name} was not searched in {lacking.sum()} scenes of its "
                 f"gallery, for example {first!r}. List every pair; one without boxes has count 0."
             )
     return faults
@@ -92,6 +103,6 @@ def pairwise_ranks(predictions: PairwisePredictions, protocol: Protocol, rules: 
 
 
 def _scenes_of(predictions: PairwisePredictions, protocol: Protocol) -> np.ndarray:
-    """(P,) int64: the test scene of each pair."""
-    positions = [protocol.scenes.positions[name] for name in predictions.scene_names]
+    """(P,) int64: the test scene of each pair, -1 for an unknown one."""
+    positions = [protocol.scenes.positions.get(name, -1) for name in predictions.scene_names]
     return np.array(positions, np.int64)[predictions.pair_scenes]

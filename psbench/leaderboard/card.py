@@ -6,7 +6,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from psbench_data import InputError
 from psbench_data.validation import file_error
@@ -25,9 +33,9 @@ Supervision = Literal["full", "weak", "domain_adaptation"]
 
 
 def _plain(text: str) -> str:
-    if any(not (character.isprintable()) for character in text):
-        raise ValueError("expected a single line of printable characters")
-    return text.strip()
+    if not text.isprintable():
+        raise ValueError(f"expected a single line of printable characters, found {ascii(text)[:60]}")
+    return text
 
 
 def _address(text: str) -> str:
@@ -38,9 +46,10 @@ def _address(text: str) -> str:
     return text
 
 
-Line = Annotated[str, Field(max_length=200), AfterValidator(_plain)]
+LONGEST_LINE = 200
+Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_LINE), AfterValidator(_plain)]
 """One line of text; may be empty."""
-Named = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_plain)]
+Named = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80), AfterValidator(_plain)]
 Address = Annotated[Line, AfterValidator(_address)]
 """https://..., or empty."""
 
@@ -82,6 +91,8 @@ class Rules(BaseModel):
         det_threshold: detections with lower scores are left out; 0.5 if not given. Not of pairwise predictions.
         cbgm_k1, cbgm_k2: of context bipartite graph matching; both or neither.
         keep: proposals of a query that are kept over its gallery, of pairwise predictions; all if not given.
+        protocols: of pairwise predictions, those whose galleries were searched; all of the dataset if not given. Other
+            predictions serve them all.
     """
 
     model_config = _CHECKED
@@ -89,7 +100,14 @@ class Rules(BaseModel):
     det_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     cbgm_k1: Annotated[int, Field(ge=1, le=10_000)] | None = None
     cbgm_k2: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    keep: Annotated[int, Field(ge=1)] | None = None
+    keep: Annotated[int, Field(ge=1, lt=2**53)] | None = None
+    protocols: Annotated[tuple[Named, ...], Field(max_length=100)] = ()
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Rules:
+        if (self.cbgm_k1 is None) != (self.cbgm_k2 is None):
+            raise ValueError("cbgm_k1 and cbgm_k2 belong together: give both or neither")
+        return self
 
 
 class Submitter(BaseModel):
@@ -138,13 +156,16 @@ class Card(BaseModel):
         try:
             with path.open("rb") as file:
                 raw = file.read(MOST_BYTES + 1)
-            if len(raw) > MOST_BYTES:
-                raise InputError(f"{path}: longer than {MOST_BYTES} bytes, which no card is. {remedy}")
-            return cls.model_validate(tomllib.loads(raw.decode()))
+            values = tomllib.loads(raw.decode()) if len(raw) <= MOST_BYTES else None
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}. {remedy}") from None
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        # Among them what the parser says of text that is not UTF-8, and of numbers of thousands of digits.
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: not a TOML file ({error}). {remedy}") from None
+        if values is None:
+            raise InputError(f"{path}: longer than {MOST_BYTES} bytes, which no card is. {remedy}")
+        try:
+            return cls.model_validate(values)
         except ValidationError as error:
             raise file_error(path, error, remedy) from None
 
@@ -186,6 +207,8 @@ predictions = ""
 # cbgm_k2 = 3
 # Of pairwise predictions: proposals of each query that are kept over its whole gallery; all without this line.
 # keep = 100
+# Of pairwise predictions: the protocols whose galleries were searched; all of the dataset without this line.
+# protocols = ["gallery-100"]
 
 [submitter]
 name = "My name, or my group's"

@@ -10,6 +10,7 @@ leaderboards/entries/movienet_cs-train_subset-10/seqnet.json
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import re
@@ -17,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from psbench.leaderboard.card import Card, Line, Named
 from psbench_data import InputError
@@ -26,6 +27,16 @@ from psbench_data.validation import file_error
 
 _CHECKED = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 _REMEDY = "Entries are made by `psbench submit`, and never by hand."
+_MOST_BYTES = 2**24
+
+
+def _date(text: str) -> str:
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+        raise ValueError("expected YYYY-MM-DD")
+    return datetime.date.fromisoformat(text).isoformat()
+
+
+Date = Annotated[str, AfterValidator(_date)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -110,13 +121,13 @@ class Entry(BaseModel):
 
     schema_version: Literal[1] = 1
     dataset: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
-    options: dict[Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")], int | Named] = {}
+    options: dict[Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")], Annotated[int, Field(ge=0, lt=2**63)]] = {}
     synthetic: bool
     fingerprint: Sha256
     card: Card
     runs: Annotated[tuple[Run, ...], Field(min_length=1)]
     psbench: Named
-    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    date: Date
     digest: Sha256 | Literal[""] = ""
 
     @property
@@ -127,7 +138,7 @@ class Entry(BaseModel):
     @property
     def file_name(self) -> str:
         """Made of the method's name."""
-        return f"{slug(self.card.method.name)}.json"
+        return file_name_of(self.card.method.name)
 
     def sealed(self) -> Entry:
         """The same with its digest."""
@@ -155,7 +166,8 @@ class Entry(BaseModel):
         """
         path = Path(path)
         try:
-            raw = path.read_bytes()
+            with path.open("rb") as file:
+                raw = file.read(_MOST_BYTES)
             entry = cls.model_validate_json(raw)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}. Give the file of an entry.") from None
@@ -173,6 +185,11 @@ def board_of(dataset: str, options: Mapping[str, Any], *, synthetic: bool) -> st
     """The name of a dataset's folder of entries."""
     parts = [dataset, *(f"{name}-{value}" for name, value in sorted(options.items()))]
     return slug("-".join([*parts, "synthetic"] if synthetic else parts), keep="_")
+
+
+def file_name_of(method: str) -> str:
+    """Of the entry of a method, by its name."""
+    return f"{slug(method)}.json"
 
 
 def slug(name: str, *, keep: str = "") -> str:

@@ -94,6 +94,19 @@ def look_at_images(
     return images
 
 
+def header_sizes(scenes: Scenes, which: np.ndarray, *, progress: bool = False) -> np.ndarray:
+    """(n, 2) int64: height and width, pixels, that the image files of some scenes say; 0 where none can be opened.
+
+    Args:
+        scenes: of one split.
+        which: (n,) indices.
+        progress: whether to show a progress bar.
+    """
+    paths = [scenes.paths[i] for i in which]
+    opened = _open_all(scenes.root, paths, "headers", progress)
+    return np.array([opened[path][:2] for path in paths], np.int64).reshape(-1, 2)
+
+
 def _listed(
     image_root: Path, folders: Sequence[Path], splits: Mapping[str, Scenes], findings: list[Finding], root: Path
 ) -> dict[str, int]:

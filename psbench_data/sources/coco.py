@@ -107,6 +107,11 @@ class Coco(Source):
         return [path for path in self._exported() if path.stem == name]
 
     @property
+    def options(self) -> dict[str, int]:
+        """The seed, where it is not the usual one; files and their names are told by the fingerprint."""
+        return {"seed": self._seed} if self._seed else {}
+
+    @property
     def settings(self) -> str:
         """The files' names: the train split may be another file, or none."""
         return f"{self._test.name} {self._train.name} seed {self._seed}"

@@ -10,8 +10,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -49,6 +50,7 @@ class CuhkSysu(Source):
     """The reader of one tree."""
 
     name = "cuhk_sysu"
+    versions: ClassVar[Mapping[str, int]] = {r"gallery-(\d+|all)": 1, **dict.fromkeys(_SUBSETS, 1)}
 
     @property
     def settings(self) -> str:
@@ -61,7 +63,7 @@ class CuhkSysu(Source):
         if names:
             names.append("gallery-all")
         names += [name for name, (file, _) in _SUBSETS.items() if (self.root / file).is_file()]
-        return dict.fromkeys(names, 1)
+        return self.versioned(names)
 
     def scene_files(self) -> list[Path]:
         """Images, pool, training identities, the smallest search list, and image sizes where they are."""

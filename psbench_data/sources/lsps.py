@@ -14,8 +14,9 @@ The key-point files of the release are not read.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -39,10 +40,11 @@ class Lsps(Source):
     """The reader of one tree."""
 
     name = "lsps"
+    versions: ClassVar[Mapping[str, int]] = dict.fromkeys(_RULES, 1)
 
     def protocols(self) -> dict[str, int]:
         """All that the one query file serves."""
-        return dict.fromkeys(_RULES, 1)
+        return self.versioned(_RULES)
 
     def scene_files(self) -> list[Path]:
         """Coordinates, identities and, where they are, image sizes of both splits."""

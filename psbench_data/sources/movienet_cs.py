@@ -11,9 +11,9 @@ The training scenes are those of the chosen `Train_app<n>.mat`, each once; the t
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -49,17 +49,24 @@ class MovieNetCs(Source):
     """
 
     name = "movienet_cs"
+    versions: ClassVar[Mapping[str, int]] = {r"gallery-(\d+|all)": 1}
 
     def __init__(self, root: Path, *, train_subset: int = 10) -> None:
         if not isinstance(train_subset, int):
             raise InputError(f"movienet_cs: train_subset is {train_subset!r}, expected a whole number, as in 30.")
         super().__init__(root)
+        self._train_subset = train_subset
         self._train_list = root / LISTS / f"Train_app{train_subset}.mat"
         if not self._train_list.is_file():
             there = ", ".join(map(str, numbered_lists(root, "Train_app"))) or "none"
             raise InputError(
                 f"{self._train_list}: expected for train_subset={train_subset}, and not there. There are: {there}."
             )
+
+    @property
+    def options(self) -> dict[str, int]:
+        """The training set."""
+        return {"train_subset": self._train_subset}
 
     @property
     def settings(self) -> str:
@@ -69,7 +76,7 @@ class MovieNetCs(Source):
     def protocols(self) -> dict[str, int]:
         """Those whose list and pool are there, smallest gallery first, and `gallery-all`."""
         names = [f"gallery-{size}" for size in self._search_lists()]
-        return dict.fromkeys([*names, *(["gallery-all"] if names else [])], 1)
+        return self.versioned([*names, *(["gallery-all"] if names else [])])
 
     def scene_files(self) -> list[Path]:
         """Images, the training identities, and the pools and search lists."""

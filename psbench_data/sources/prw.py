@@ -12,8 +12,9 @@ before its far corner is formed, a query's after. The two can differ by up to 2 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -52,10 +53,11 @@ class Prw(Source):
     """The reader of one tree."""
 
     name = "prw"
+    versions: ClassVar[Mapping[str, int]] = dict.fromkeys(_RULES, 1)
 
     def protocols(self) -> dict[str, int]:
         """All that the one query file serves."""
-        return dict.fromkeys(_RULES, 1)
+        return self.versioned(_RULES)
 
     def scene_files(self) -> list[Path]:
         """The lists of frames, image sizes where they are, and the folder of annotation files."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from psbench_data.faults import told_as_input_error
 from psbench_data.sources.layouts import require_root
@@ -51,11 +53,13 @@ class Source(ABC):
 
     Attributes:
         name: the dataset's name.
+        versions: of its protocols, by patterns of their names; empty where each tree has versions of its own.
         root: the tree.
         remarks: what was odd in the files parsed so far.
     """
 
     name: str
+    versions: ClassVar[Mapping[str, int]] = {}
 
     def __init__(self, root: Path) -> None:
         """Look at the tree from outside.
@@ -88,6 +92,11 @@ class Source(ABC):
         return self.name
 
     @property
+    def options(self) -> dict[str, int]:
+        """Those that tell what was opened apart from other openings of the tree, as `load` takes them."""
+        return {}
+
+    @property
     def settings(self) -> str:
         """What the tables depend on besides the annotation files: options, and where the images are."""
         return ""
@@ -95,6 +104,12 @@ class Source(ABC):
     @abstractmethod
     def protocols(self) -> dict[str, int]:
         """The names of the protocols that the tree has the files for, with their versions."""
+
+    @classmethod
+    def versioned(cls, names: Iterable[str]) -> dict[str, int]:
+        """Of some names those that a protocol can have, with its version, which is the same in every tree."""
+        found = {name: [v for p, v in cls.versions.items() if re.fullmatch(p, name, re.ASCII)] for name in names}
+        return {name: versions[0] for name, versions in found.items() if versions}
 
     def protocol_version(self, name: str) -> int | None:
         """The version of a protocol, None if there is none of this name."""
