@@ -17,7 +17,7 @@ def device_name(device: torch.device) -> str:
     """A GPU by its own name; a CPU as "CPU" and its model, or its architecture where the system tells no model."""
     import torch
 
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU {_cpu_model()}"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU {cpu_model()}"
 
 
 def versions() -> dict[str, str]:
@@ -35,7 +35,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """As the system calls it, or its architecture where the system tells no model."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -8,13 +8,16 @@ from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from psbench.blocks import ranges
 from psbench.intake import Intake
 from psbench_data import InputError
+
+if TYPE_CHECKING:
+    from psbench_data import Protocol
 
 PROPOSALS = MappingProxyType(
     {
@@ -164,37 +167,76 @@ class PairwisePredictions:
 
         Args:
             n: at least 1; a query with fewer proposals keeps all of them.
-            among: (P,) bool, the pairs that make up the galleries; all if None. Proposals of others come last.
+            among: (P,) bool, the pairs that make up the galleries, see `in_galleries`; all if None. Proposals of others
+                are gone.
 
         Raises:
             InputError: n is less than 1.
         """
         if not isinstance(n, int | np.integer) or n < 1:
             raise InputError(f"PairwisePredictions.keep({n!r}): expected a whole number of proposals, at least 1.")
+        return self.only(self.best(int(n), among=among))
+
+    def best(self, n: int, *, among: np.ndarray | None = None) -> np.ndarray:
+        """(N,) bool: the proposals that `keep` keeps."""
         values = self.similarities if self.proposal_similarities is None else self.proposal_similarities
-        if among is not None:
-            values = np.where(np.repeat(among, self.counts), values, -np.inf)
-        starts = self.offsets[self.query_offsets]
-        kept = [start + _best(values[start:stop], int(n)) for start, stop in pairwise(starts)]
-        rows = np.concatenate([np.zeros(0, np.int64), *kept])
+        rows = np.arange(len(values)) if among is None else np.flatnonzero(np.repeat(among, self.counts))
+        chosen = np.zeros(len(values), bool)
+        for start, stop in pairwise(np.searchsorted(rows, self.offsets[self.query_offsets])):
+            of_query = rows[start:stop]
+            chosen[of_query[_best(values[of_query], n)]] = True
+        return chosen
+
+    def only(self, chosen: np.ndarray) -> PairwisePredictions:
+        """All pairs with some of their proposals, (N,) bool."""
+        rows = np.flatnonzero(chosen)
         return self._with_boxes(rows, np.searchsorted(rows, self.offsets))
+
+    def in_galleries(self, protocol: Protocol) -> np.ndarray:
+        """(P,) bool: the pairs that a protocol searches.
+
+        Raises:
+            InputError: naming every query of the protocol that is not here.
+        """
+        from psbench.evaluation.gallery import query_rows
+
+        positions = [protocol.scenes.positions.get(name, -1) for name in self.scene_names]
+        scenes = np.array(positions, np.int64)[self.pair_scenes]
+        inside = np.zeros(len(scenes), bool)
+        for query, row in enumerate(query_rows(self, protocol)):
+            pairs = slice(*self.query_offsets[row : row + 2])
+            # An unknown scene, -1, is in no gallery.
+            inside[pairs] |= np.append(protocol.searched(query), False)[scenes[pairs]]
+        return inside
+
+    def within(self, protocol: Protocol) -> PairwisePredictions:
+        """What a protocol alone would have searched: its queries, in its order and each once, in their galleries.
+
+        Raises:
+            InputError: naming every query of the protocol that is not here.
+        """
+        from psbench.evaluation.gallery import query_rows
+
+        rows = query_rows(self, protocol)
+        chosen = rows[np.sort(np.unique(rows, return_index=True)[1])]
+        found = self._of_pairs(np.flatnonzero(self.in_galleries(protocol))).of_queries(chosen)
+        if self.query_scenes is None or self.query_boxes is None:
+            return found
+        scenes = [self.query_scenes[query] for query in chosen]
+        return replace(found, query_scenes=scenes, query_boxes=self.query_boxes[chosen])
 
     def of_queries(self, chosen: np.ndarray) -> PairwisePredictions:
         """The predictions of some queries, (q,) numbers in [0, Q), in this order; one can occur twice."""
         if np.array_equal(chosen, np.arange(self.num_queries)):
             return self
         counts = np.diff(self.query_offsets)[chosen]
-        pairs = ranges(self.query_offsets[chosen], counts)
-        boxes = self.counts[pairs]
-        asked = replace(
-            self,
+        return replace(
+            self._of_pairs(ranges(self.query_offsets[chosen], counts)),
             pair_queries=np.repeat(np.arange(len(chosen), dtype=np.int32), counts),
-            pair_scenes=self.pair_scenes[pairs],
             num_queries=len(chosen),
             query_scenes=None,
             query_boxes=None,
         )
-        return asked._with_boxes(ranges(self.offsets[pairs], boxes), np.concatenate([[0], np.cumsum(boxes)]))
 
     def save(self, folder: str | Path) -> Path:
         """Write a predictions folder (see `psbench.pairwise_folder`), whole or not at all.
@@ -224,11 +266,13 @@ class PairwisePredictions:
         if (queries[1:] >= queries[:-1]).all():
             return ordered
         # In 16 bits, which hold any test set's queries, numpy sorts in linear time.
-        pairs = np.argsort(queries.astype(np.min_scalar_type(self.num_queries)), kind="stable")
+        return ordered._of_pairs(np.argsort(queries.astype(np.min_scalar_type(self.num_queries)), kind="stable"))
+
+    def _of_pairs(self, pairs: np.ndarray) -> PairwisePredictions:
         counts = self.counts[pairs]
+        some = replace(self, pair_queries=self.pair_queries[pairs], pair_scenes=self.pair_scenes[pairs])
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-        ordered = replace(ordered, pair_queries=queries[pairs], pair_scenes=ordered.pair_scenes[pairs])
-        return ordered._with_boxes(ranges(self.offsets[pairs], counts), offsets)
+        return some._with_boxes(ranges(self.offsets[pairs], counts), offsets)
 
     def _with_boxes(self, rows: np.ndarray, offsets: np.ndarray) -> PairwisePredictions:
         proposal = self.proposal_similarities

@@ -29,6 +29,7 @@ from psbench.shards import (
     distinct_files,
     floats,
     list_lengths,
+    query_box_type,
     query_columns,
     query_keys,
     read_manifest,
@@ -203,7 +204,7 @@ def _scene_schema() -> pa.Schema:
 def _query_schema() -> pa.Schema:
     import pyarrow as pa
 
-    return pa.schema({"scene": pa.string(), "box": pa.list_(pa.float32(), 4)})
+    return pa.schema({"scene": pa.string(), "box": query_box_type()})
 
 
 def _pair_schema() -> pa.Schema:

@@ -28,6 +28,7 @@ from psbench.shards import (
     distinct_files,
     floats,
     list_lengths,
+    query_box_type,
     query_columns,
     query_keys,
     read_manifest,
@@ -188,7 +189,7 @@ def _detection_schema(dim: int, *, named: bool) -> pa.Schema:
 def _query_schema(dim: int) -> pa.Schema:
     import pyarrow as pa
 
-    return pa.schema({"scene": pa.string(), "box": pa.list_(pa.float32(), 4), "embedding": pa.list_(pa.float32(), dim)})
+    return pa.schema({"scene": pa.string(), "box": query_box_type(), "embedding": pa.list_(pa.float32(), dim)})
 
 
 def scenes_to_table(predictions: Predictions, start: int, stop: int) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,6 +14,8 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, parse_flag_from_env
 
 T = TypeVar("T")
+_DECODING = 4
+"""Processes beside a GPU; without one they would take its work's cores."""
 _PATIENCE = timedelta(hours=2)
 """How long processes wait for one another: one of them may have a long last shard, or others' shards to put together.
 One that died is noticed by the launcher, at once."""
@@ -23,6 +26,11 @@ def this_process() -> PartialState:
     # Without a GPU, accelerate joins the processes only when told that none is wanted.
     cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
     return PartialState(cpu=cpu, timeout=_PATIENCE)
+
+
+def decoding_workers(device: torch.device) -> int:
+    """Processes that decode images for one that computes on a device, where nobody says how many."""
+    return min(_DECODING, os.cpu_count() or 1) if device.type == "cuda" else 0
 
 
 @contextmanager

@@ -247,13 +247,20 @@ def floats(tables: list[pa.Table], name: str) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.float32), *(flat_values(table, name) for table in tables)])
 
 
+def query_box_type() -> pa.DataType:
+    """Of the boxes in queries.parquet: lists of any length, as pyarrow before 26 cannot read nulls of a fixed one."""
+    import pyarrow as pa
+
+    return pa.list_(pa.float32())
+
+
 def query_columns(count: int, scenes: list[str] | None, boxes: np.ndarray | None) -> list[pa.Array]:
     """The columns of queries.parquet that say which query a row is: scene and box, or nulls."""
     import pyarrow as pa
 
     return [
         pa.nulls(count, pa.string()) if scenes is None else pa.array(scenes, pa.string()),
-        pa.nulls(count, pa.list_(pa.float32(), 4)) if boxes is None else vectors(boxes),
+        pa.nulls(count, query_box_type()) if boxes is None else vectors(boxes).cast(query_box_type()),
     ]
 
 
@@ -262,6 +269,11 @@ def query_keys(path: Path, queries: pa.Table, intake: Intake) -> tuple[list[str]
     if all(queries.column(name).null_count == queries.num_rows for name in ("scene", "box")):
         return None, None
     if not rows_complete(path, queries, [], ["scene", "box"], intake):
+        return None, None
+    lengths = list_lengths(queries, "box")
+    if len(wrong := np.flatnonzero(lengths != 4)):
+        remedy = "expected 4: x1, y1, x2, y2"
+        intake.add_all((f"{path}: row {row}: box has {lengths[row]} numbers, {remedy}." for row in wrong), len(wrong))
         return None, None
     return queries.column("scene").to_pylist(), floats([queries], "box").reshape(-1, 4)
 

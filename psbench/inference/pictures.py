@@ -8,13 +8,12 @@ from typing import Any, NamedTuple, TypedDict, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from psbench.processes import this_process
 from psbench.zoo.images import image_tensor, to_float
-from psbench_data import InputError, Scene, Scenes
+from psbench_data import InputError, Scenes
 
 R = TypeVar("R")
 
@@ -137,21 +136,11 @@ def _equal_sizes(scenes: Scenes, pieces: Sequence[Sequence[int]], batch_size: in
     for number, positions in enumerate(pieces):
         by_size: dict[tuple[int, int] | None, list[_Place]] = {}
         for row, scene in enumerate(positions):
-            size = _size(scenes[scene]) if batch_size > 1 else None
+            size = scenes[scene].image_size() if batch_size > 1 else None
             by_size.setdefault(size, []).append(_Place(number, row, scene))
         for places in by_size.values():
             for start in range(0, len(places), batch_size):
                 yield places[start : start + batch_size]
-
-
-def _size(scene: Scene) -> tuple[int, int] | None:
-    """Of the file itself: what an annotation says of it may be wrong. None if it cannot be told."""
-    try:
-        with Image.open(scene.path) as image:
-            return image.size
-    # Decoding will say what is wrong with the file.
-    except Exception:
-        return None
 
 
 def _collate(samples: list[dict[str, Any]]) -> _Batch:

@@ -26,7 +26,6 @@ from psbench.predictions import Predictions
 from psbench.predictions_folder import Manifest, context_to_table, queries_to_table, scenes_to_table
 from psbench.shards import Shard, query_columns, shard_of, write_manifest, write_shard, write_tables
 from psbench.zoo import Detections
-from psbench_data import PersonSearchDataset
 
 _KEYS = ["scene", "box"]
 
@@ -69,14 +68,14 @@ def write_piece(work: Work, piece: Piece, found: Sequence[Found], folder: Path) 
     write_shard(queries, _path(folder, "queries", piece))
 
 
-def finish(work: Work, folder: Path, *, dataset: PersonSearchDataset, method: str) -> None:
+def finish(work: Work, folder: Path, *, dataset: str, synthetic: bool, method: str) -> None:
     """Make a predictions folder of the pieces, which are all there; one piece is in memory."""
     dim = pq.read_schema(_paths(work, folder, "scenes")[0]).field("embeddings").type.value_type.list_size
     manifest = Manifest(
         method=method,
-        dataset=dataset.name,
+        dataset=dataset,
         fingerprint=work.scenes.fingerprint,
-        synthetic=dataset.synthetic,
+        synthetic=synthetic,
         embedding_dim=dim,
         scenes=[shard_of(path) for path in _paths(work, folder, "scenes")],
         queries=_queries_shard(work, folder, dim),

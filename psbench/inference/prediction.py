@@ -1,4 +1,4 @@
-"""`predict` and `predict_into`."""
+"""`predict`, `predict_into` and `detect_into`."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from tqdm import tqdm
 
 from psbench.inference.pictures import Pictures, over_pictures
 from psbench.inference.pieces import Found, faults, finish, write_piece
-from psbench.inference.sharing import Job, Record, carry_out, require_methods, temporary_folder
+from psbench.inference.sharing import Job, Record, carry_out, require_context, require_methods, temporary_folder
 from psbench.inference.work import Piece, Work
 from psbench.predictions import Predictions
 from psbench.processes import this_process
 from psbench.zoo import Detections
+from psbench.zoo.answers import detected, embedded
 from psbench.zoo.interface import inference
-from psbench_data import PersonSearchDataset, Scenes
+from psbench_data import InputError, PersonSearchDataset, Scenes
 
 _REMEDY = (
-    "A re-ID network needs a detector before it (psbench.zoo.two_step), or the annotated boxes (ground_truth_boxes); a "
-    "query-guided model searches (psbench.inference.search)."
+    "A re-ID network needs a detector before it (psbench.zoo.two_step), somebody's detections (detections), or the "
+    "annotated boxes (ground_truth_boxes); a query-guided model searches (psbench.inference.search)."
 )
 
 
@@ -34,6 +35,7 @@ def predict(
     protocols: Sequence[str] | None = None,
     split: str = "test",
     ground_truth_boxes: bool = False,
+    detections: str | Path | Predictions | None = None,
     context: bool = False,
     batch_size: int = 1,
     workers: int = 0,
@@ -47,8 +49,8 @@ def predict(
     also be called in the middle of a training.
 
     Args:
-        model, dataset, protocols, split, ground_truth_boxes, context, batch_size, workers, method, progress: as in
-            `predict_into`.
+        model, dataset, protocols, split, ground_truth_boxes, detections, context: as in `predict_into`.
+        batch_size, workers, method, progress: likewise.
 
     Returns:
         Predictions that fit each of the protocols.
@@ -64,6 +66,7 @@ def predict(
             protocols=protocols,
             split=split,
             ground_truth_boxes=ground_truth_boxes,
+            detections=detections,
             context=context,
             batch_size=batch_size,
             workers=workers,
@@ -81,6 +84,7 @@ def predict_into(
     protocols: Sequence[str] | None = None,
     split: str = "test",
     ground_truth_boxes: bool = False,
+    detections: str | Path | Predictions | None = None,
     context: bool = False,
     batch_size: int = 1,
     workers: int = 0,
@@ -102,6 +106,8 @@ def predict_into(
         split: `test`, or `train`: its scenes alone, as there are no queries. A re-ID network learns from such boxes.
         ground_truth_boxes: embed the annotated boxes, as queries are, with score 1, instead of detecting: what the
             embeddings would reach with a perfect detector.
+        detections: somebody else's, or the folder of their predictions: embed these boxes, which keep their scores,
+            instead of detecting. Their embeddings are not looked at.
         context: detect the people around each query, too, as CBGM needs it.
         batch_size: images at once. Only images of equal size are, so that results change by rounding alone.
         workers: processes that decode images, for each process that predicts; 0 decodes where it predicts.
@@ -118,9 +124,47 @@ def predict_into(
     """
 
     def plan() -> _Prediction:
-        require_methods(model, ["embed"] if ground_truth_boxes and not context else ["detect", "embed"], _REMEDY)
-        work = Work.of(dataset, protocols, split=split, ground_truth_boxes=ground_truth_boxes, context=context)
-        return _Prediction(model, dataset, work, batch_size, workers, method)
+        if detections is not None and (ground_truth_boxes or context):
+            raise InputError("detections are embedded as they are. Leave ground_truth_boxes and context out.")
+        known = (ground_truth_boxes and not context) or detections is not None
+        require_methods(model, ["embed"] if known else ["detect", "embed"], _REMEDY)
+        if context:
+            require_context(model)
+        given = detections if isinstance(detections, Predictions | None) else Predictions.load(detections)
+        work = Work.of(
+            dataset, protocols, split=split, ground_truth_boxes=ground_truth_boxes, context=context, given=given
+        )
+        return _Prediction(model, work, dataset.name, dataset.synthetic, batch_size, workers, method)
+
+    return carry_out(plan, folder, progress=progress)
+
+
+def detect_into(
+    model: Any,
+    scenes: Scenes,
+    folder: str | Path,
+    *,
+    batch_size: int = 1,
+    workers: int = 0,
+    method: str = "",
+    progress: bool = True,
+) -> Path:
+    """Detect and embed the people of scenes that are of no dataset, and write that as a predictions folder.
+
+    Args:
+        model, folder, batch_size, workers, method, progress: as in `predict_into`, in all of which this is like it.
+        scenes: at least one.
+
+    Returns:
+        The folder, without queries.
+
+    Raises:
+        InputError, ConnectionAbortedError: as in `predict_into`.
+    """
+
+    def plan() -> _Prediction:
+        require_methods(model, ["detect"], _REMEDY)
+        return _Prediction(model, Work.of_scenes(scenes), "", False, batch_size, workers, method)
 
     return carry_out(plan, folder, progress=progress)
 
@@ -128,8 +172,9 @@ def predict_into(
 @dataclass(frozen=True, eq=False)
 class _Prediction(Job[Piece]):
     model: Any
-    dataset: PersonSearchDataset
     work: Work
+    dataset: str
+    synthetic: bool
     batch_size: int
     workers: int
     method: str
@@ -157,7 +202,7 @@ class _Prediction(Job[Piece]):
         _predict_pieces(model, self.work, scenes_first, folder, self.batch_size, self.workers, bar)
 
     def finish(self, folder: Path) -> None:
-        finish(self.work, folder, dataset=self.dataset, method=self.method)
+        finish(self.work, folder, dataset=self.dataset, synthetic=self.synthetic, method=self.method)
 
 
 @inference
@@ -181,32 +226,26 @@ def _predict_pieces(
 
 def _doing(work: Work, piece: Piece) -> str:
     if piece.kind == "scenes":
-        return "embedding true boxes" if work.ground_truth_boxes else "detecting"
+        what = "true" if work.ground_truth_boxes else "given"
+        return f"embedding {what} boxes" if work.boxes_are_known else "detecting"
     return "embedding queries" + (", detecting around" if work.context else "")
 
 
 def _run_scenes(model: Any, work: Work, rows: list[int], images: list[Tensor]) -> list[Found]:
-    if not work.ground_truth_boxes:
-        return [Found(_on_cpu(detections)) for detections in model.detect(images)]
-    boxes = [torch.tensor(work.scenes[row].boxes, device=images[0].device) for row in rows]
+    if not work.boxes_are_known:
+        return [Found(detections) for detections in detected(model, images)]
+    known = [[torch.tensor(column) for column in work.known(row)] for row in rows]
+    embeddings = embedded(model, images, [boxes.to(images[0].device) for boxes, _ in known])
     return [
-        Found(_on_cpu(Detections(boxes=own, scores=own.new_ones(len(own)), embeddings=embeddings)))
-        for own, embeddings in zip(boxes, model.embed(images, boxes), strict=True)
+        Found(Detections(boxes=boxes, scores=scores, embeddings=of_image))
+        for (boxes, scores), of_image in zip(known, embeddings, strict=True)
     ]
 
 
 def _run_queries(model: Any, work: Work, rows: list[int], images: list[Tensor]) -> list[Found]:
     boxes = list(torch.tensor(work.query_boxes[rows], device=images[0].device)[:, None])
-    embeddings = [of_one[0].float().cpu() for of_one in model.embed(images, boxes)]
+    embeddings = [of_one[0] for of_one in embedded(model, images, boxes)]
     if not work.context:
         return [Found(None, embedding) for embedding in embeddings]
-    around = map(_on_cpu, model.detect(images, include=boxes))
+    around = detected(model, images, include=boxes)
     return [Found(detections, embedding) for detections, embedding in zip(around, embeddings, strict=True)]
-
-
-def _on_cpu(detections: Detections) -> Detections:
-    return Detections(
-        boxes=detections.boxes.float().cpu(),
-        scores=detections.scores.float().cpu(),
-        embeddings=detections.embeddings.float().cpu(),
-    )

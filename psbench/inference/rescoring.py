@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from psbench.inference.pairing import cut
+from psbench.inference.pairing import cut, searched_by
 from psbench.inference.pictures import Pictures, of_queries, over_pictures
 from psbench.inference.search_cost import COST, Part, Stopwatch, read_cost, write_cost
 from psbench.inference.search_pieces import seconds_of, write_timed
@@ -41,6 +41,7 @@ def rescore_into(
     folder: str | Path,
     *,
     proposals: str | Path,
+    protocol: str | None = None,
     keep: int | None = None,
     workers: int = 0,
     method: str = "",
@@ -57,6 +58,7 @@ def rescore_into(
         dataset: whose test scenes were searched.
         folder: to make, or to continue.
         proposals: the folder of the search.
+        protocol: whose galleries are ranked, where the search was of more; None for all that was searched.
         keep: how many proposals of each query are ranked, and kept, over its whole gallery; None for all there are.
         workers: processes that decode images, for each process that embeds; 0 decodes where it embeds.
         method: what the network is called; it is kept after the method of the search.
@@ -66,18 +68,20 @@ def rescore_into(
         The folder. Its `similarities` are cosines of embeddings, its `proposal_similarities` those of the search.
 
     Raises:
-        InputError: the proposals are of other data or do not say of which queries they are, images are missing or do
-            not decode, the folder holds something else, or pieces are missing in the end; embeddings are not finite.
+        InputError: the proposals are not of this data and protocol, or do not say of which queries they are; images are
+            missing or do not decode, the folder holds something else, or pieces are missing in the end; embeddings are
+            not finite.
         ConnectionAbortedError: another process has ended.
     """
 
     def plan() -> Rescoring:
-        source = Path(proposals)
-        found = PairwisePredictions.load(source)
-        if keep is not None:
-            found = found.keep(keep)
+        found = PairwisePredictions.load(source := Path(proposals))
+        task = None if protocol is None else dataset.protocol(protocol)
+        if task is not None:
+            found = searched_by(task, found, source)
+        found = found if keep is None else found.keep(keep)
         digest = hashlib.sha256((source / MANIFEST).read_bytes()).hexdigest()
-        record = RescoringRecord.of(reid, digest, keep)
+        record = RescoringRecord.of(reid, digest, keep, task.digest if task else None)
         return Rescoring(reid, dataset.split("test"), source, found, record, workers, method)
 
     require_methods(reid, ["embed"], "Give a re-ID network, such as reid_pcb.")
@@ -88,13 +92,15 @@ class RescoringRecord(Record):
     """Of a ranking: `model` is the re-ID network, `proposals` says of what."""
 
     proposals: str
+    protocol: str | None = None
     keep: int | None
     piece_crops: int
 
     @classmethod
-    def of(cls, reid: Any, proposals: str, keep: int | None) -> RescoringRecord:
-        """The record of a network and of proposals with some digest."""
-        return cls(model=model_digest(reid), proposals=proposals, keep=keep, piece_crops=PIECE_CROPS)
+    def of(cls, reid: Any, proposals: str, keep: int | None = None, protocol: str | None = None) -> RescoringRecord:
+        """The record of a network and of proposals with some digest, or those of a protocol with some digest."""
+        model = model_digest(reid)
+        return cls(model=model, proposals=proposals, protocol=protocol, keep=keep, piece_crops=PIECE_CROPS)
 
 
 class Piece(NamedTuple):

@@ -1,4 +1,4 @@
-"""`search` and `search_into`: a query-guided model over the queries and galleries of a protocol."""
+"""`search` and `search_into`: a query-guided model over the queries and galleries of protocols."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from psbench.inference.pairing import Pairing, Piece, Turn
+from psbench.inference.pairing import Keep, Pairing, Piece, Turn
 from psbench.inference.pictures import Pictures, of_queries, over_pictures
 from psbench.inference.rescoring import Rescoring, RescoringRecord
 from psbench.inference.search_cost import Stopwatch
@@ -32,16 +32,16 @@ def search(
     model: Any,
     dataset: PersonSearchDataset,
     *,
-    protocol: str,
+    protocol: str | Sequence[str],
     reid: Any = None,
-    keep: int | None = None,
+    keep: Keep = None,
     queries_at_once: int = 8,
     batch_size: int = 1,
     workers: int = 0,
     method: str = "",
     progress: bool = True,
 ) -> PairwisePredictions:
-    """Search the galleries of a protocol for its queries, by way of a temporary folder that all processes must see.
+    """Search the galleries of protocols for their queries, by way of a temporary folder that all processes must see.
 
     Args:
         model, dataset, protocol, reid, keep, queries_at_once, batch_size, workers, method, progress: as in
@@ -72,38 +72,40 @@ def search_into(
     dataset: PersonSearchDataset,
     folder: str | Path,
     *,
-    protocol: str,
+    protocol: str | Sequence[str],
     reid: Any = None,
-    keep: int | None = None,
+    keep: Keep = None,
     queries_at_once: int = 8,
     batch_size: int = 1,
     workers: int = 0,
     method: str = "",
     progress: bool = True,
 ) -> Path:
-    """Search the galleries of a protocol for its queries, and write that as a folder of pairwise predictions.
+    """Search the galleries of protocols for their queries, and write that as a folder of pairwise predictions.
 
-    Each query is encoded once, and each scene once for all queries that are searched in it. A query's own scene is
-    searched only where the protocol's gallery names it. The folder fills piece by piece, may be continued after an
-    interruption, and is shared by processes, as with `predict_into`.
+    Each query is encoded once, each scene once for all queries that are searched in it, and a pair that several
+    protocols ask for is searched once: the folder serves them all. A query's own scene is searched only where a
+    gallery names it. The folder fills piece by piece, may be continued after an interruption, and is shared by
+    processes, as with `predict_into`.
 
-    In memory are, a process: 4 bytes a pair of the protocol (some 40 while they are listed); the kernels of at most
-    3,072 queries (of IGPN with ICCL 0.1 MB each, with VCCL 2.3 MB); the maps of `batch_size` scenes and the heads of
-    `queries_at_once` pairs; a piece of 4,096 pairs with its proposals. On disk are the proposals of all pairs, of a
-    piece and query at most `keep`. With `keep`, the main process puts the best together in the end, and holds 16 bytes
-    a pair, the best, and up to as many again, or eight million.
+    In memory are, a process: 4 bytes a pair (some 40 while they are listed); the kernels of at most 3,072 queries (of
+    IGPN with ICCL 0.1 MB each, with VCCL 2.3 MB); the maps of `batch_size` scenes and the heads of `queries_at_once`
+    pairs; a piece of 4,096 pairs with its proposals. On disk are the proposals of all pairs, of a piece and query at
+    most `keep` a protocol. With `keep`, the main process puts the best together in the end, and holds 16 bytes a pair,
+    the best, and up to as many again, or eight million.
 
     Args:
         model: a torch module that encodes queries and scenes and searches what is encoded, as `psbench.zoo.igpn.IGPN`
             does; moved to the process's device.
         dataset: its test split is searched.
         folder: to make, or to continue.
-        protocol: a name of `dataset.protocols`.
+        protocol: a name of `dataset.protocols`, or several, in any order.
         reid: a torch module with the method `embed` of `PersonSearcher`: it embeds the queries and all proposals that
             are kept, and the cosine of both becomes their similarity; the model's own stays beside it, as
             `proposal_similarities`. None leaves it at the model's own.
         keep: how many proposals of each query are kept over its whole gallery, those that the model finds most similar;
-            None for all. Of a search with more, `PairwisePredictions.keep` makes one with fewer.
+            None for all. Of several protocols it is so many of each one's gallery, or by name as many as are given.
+            Of a search with more, `evaluate` and `rescore_into` keep what a search with fewer does.
         queries_at_once: that are searched in a scene together; results change by rounding alone.
         batch_size: scenes that are encoded at once, of those that have one size; likewise.
         workers: processes that decode images, for each process that searches; 0 decodes where it searches.
@@ -114,7 +116,7 @@ def search_into(
         The folder. Beside the predictions, cost.json says what they took (`SearchCost`).
 
     Raises:
-        InputError: the protocol is unknown, images are missing or do not decode, the folder holds something else, or
+        InputError: a protocol is unknown, images are missing or do not decode, the folder holds something else, or
             pieces are missing in the end; the model's numbers cannot be right.
         ConnectionAbortedError: another process has ended.
     """
@@ -136,7 +138,7 @@ def search_into(
     require_methods(reid, ["embed"], "Give a re-ID network, such as reid_pcb.")
     with main_process_first():
         job = plan()
-        ranking = RescoringRecord.of(reid, job.record().digest, keep)
+        ranking = RescoringRecord.of(reid, job.record().digest)
         if this_process().is_main_process:
             job.scenes.require_images()
             begin(folder, ranking)

@@ -75,29 +75,27 @@ def write_piece(
         boxes=np.concatenate([one.boxes for one in found]),
         similarities=np.concatenate([one.similarities for one in found]),
     )
-    if pairing.keep is not None:
-        predictions = predictions.keep(pairing.keep)
-    write_timed(pairs_to_table(predictions, 0, len(queries)), seconds, _path(folder, piece))
+    write_timed(pairs_to_table(pairing.kept(predictions), 0, len(queries)), seconds, _path(folder, piece))
 
 
 def finish(pairing: Pairing, folder: Path) -> None:
     """Make a predictions folder of the pieces, which are all there."""
     pieces = pairing.pieces()
     paths = [_path(folder, piece) for piece in pieces]
-    if pairing.keep is None:
+    if pairing.keeps_all:
         shards = [shard_of(path) for path in paths]
     else:
-        shards = write_pairs(_best(pairing.predictions(), paths, pairing.keep), folder, "kept")
+        shards = write_pairs(_best(pairing, paths), folder, "kept")
     cost = SearchCost(
         hardware=device_name(this_process().device),
         queries=len(pairing.query_scenes),
         scenes=sum(len(turn.scenes) for turn in pairing.turns),
-        pairs=sum(map(pairing.size, pieces)),
+        pairs=pairing.count,
         seconds=_seconds(pieces, paths),
     )
     write_cost(cost, folder)
     write_frame(pairing.predictions(), folder, shards)
-    remove_pieces(folder, [] if pairing.keep is None else paths)
+    remove_pieces(folder, [] if pairing.keeps_all else paths)
 
 
 def write_timed(table: pa.Table, seconds: dict[Part, float], path: Path) -> None:
@@ -120,19 +118,19 @@ def _seconds(pieces: Sequence[Piece], paths: Sequence[Path]) -> dict[Part, float
     return total
 
 
-def _best(none: PairwisePredictions, paths: Iterable[Path], keep: int) -> PairwisePredictions:
+def _best(pairing: Pairing, paths: Iterable[Path]) -> PairwisePredictions:
     """The best proposals of each query over all pieces, read as far as they fit beside the best until then.
 
     Pieces come in the order of their scenes, so that between equals the first in the end is the first here.
     """
-    best, waiting, count = none, list[pa.Table](), 0
+    best, waiting, count = pairing.predictions(), list[pa.Table](), 0
     for path in paths:
         with pq.ParquetFile(path) as file:
             waiting.append(file.read())
         count += int(list_lengths(waiting[-1], "similarities").sum())
         if count > max(_BOXES_AT_ONCE, len(best.boxes)):
-            best, waiting, count = _joined(best, waiting).keep(keep), [], 0
-    return _joined(best, waiting).keep(keep)
+            best, waiting, count = pairing.kept(_joined(best, waiting)), [], 0
+    return pairing.kept(_joined(best, waiting))
 
 
 def _joined(best: PairwisePredictions, tables: list[pa.Table]) -> PairwisePredictions:

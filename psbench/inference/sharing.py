@@ -7,6 +7,7 @@ whole or not at all. When all are there, they are made into what the folder is m
 from __future__ import annotations
 
 import hashlib
+import inspect
 import shutil
 import sys
 import tempfile
@@ -180,8 +181,20 @@ def remove_pieces(folder: Path, files: Sequence[Path]) -> None:
 
 def require_methods(model: Any, names: Sequence[str], remedy: str) -> None:
     """Refuse a model that is for something else."""
+    if not isinstance(model, nn.Module):
+        raise InputError(f"{type(model).__name__} is no torch.nn.Module. Derive its class from that.")
     if lacking := [name for name in names if not hasattr(model, name)]:
         raise InputError(f"{type(model).__name__} has no method {' and no '.join(lacking)}. {remedy}")
+
+
+def require_context(model: Any) -> None:
+    """Refuse a model that cannot detect around known boxes."""
+    parameters = inspect.signature(model.detect).parameters
+    if "include" not in parameters and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        raise InputError(
+            f"context: {type(model).__name__}.detect takes no known boxes. Give it the argument include, as "
+            "psbench.zoo.PersonSearcher describes it, or predict without context."
+        )
 
 
 @contextmanager

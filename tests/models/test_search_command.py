@@ -83,6 +83,30 @@ def test_query_guided_model_searches_a_protocol(runs: Path, own: PersonSearchDat
     assert judged.exit_code == 0, judged.output
 
 
+def test_one_search_serves_several_protocols(runs: Path, own: PersonSearchDataset, tmp_path: Path) -> None:
+    both = ("--protocol", "gallery-3", "--protocol", "gallery-5")
+    done = _predict(runs, own, "igpn", *both, "--keep", 5, "--output", tmp_path / "found")
+    assert done.exit_code == 0, done.output
+    found = PairwisePredictions.load(tmp_path / "found")
+    names = ["gallery-3", "gallery-5"]
+    assert_same(found, search(_model(runs, "igpn"), own, protocol=names, keep=5, progress=False), atol=1e-4)
+    assert f"in {len(found.pair_queries)} pairs of a query and a scene" in done.stdout
+    options = ("--proposals", tmp_path / "found", "--protocol", "gallery-3", "--keep", 4)
+    done = _predict(runs, own, "reid_pcb", *options, "--output", tmp_path / "ranked")
+    assert done.exit_code == 0, done.output
+    assert "8 proposals in 6 pairs" in done.stdout
+    expected = rescore_into(
+        _model(runs, "reid_pcb"),
+        own,
+        tmp_path / "expected",
+        proposals=tmp_path / "found",
+        protocol="gallery-3",
+        keep=4,
+        progress=False,
+    )
+    assert_same(PairwisePredictions.load(tmp_path / "ranked"), PairwisePredictions.load(expected))
+
+
 def test_two_steps(runs: Path, own: PersonSearchDataset, tmp_path: Path) -> None:
     done = _predict(runs, own, "oim", "--reid", runs / "reid_pcb", "--protocol", "regular", "--output", tmp_path / "p")
     assert done.exit_code == 0, done.output
@@ -110,13 +134,17 @@ def test_reid_network_embeds_the_annotated_boxes(runs: Path, own: PersonSearchDa
 @pytest.mark.parametrize(
     ("model", "options", "said"),
     [
-        ("igpn", [], ["--protocol: igpn searches for one query at a time", "Name one of regular"]),
-        ("igpn", ["--protocol", "gallery-3", "--protocol", "regular"], ["in the galleries of one protocol"]),
+        ("igpn", [], ["--protocol: igpn searches for one query at a time", "Name at least one of regular"]),
+        (
+            "reid_pcb",
+            ["--proposals", "x", "--protocol", "gallery-3", "--protocol", "regular"],
+            ["--protocol: of a search of several protocols, one is ranked, or without the option all"],
+        ),
         (
             "igpn",
             ["--context", "--ground-truth-boxes", "--split", "train", "--proposals", "x"],
             [f"{option}: not for igpn" for option in ("--context", "--ground-truth-boxes", "--split", "--proposals")]
-            + ["Name one of"],
+            + ["Name at least one of"],
         ),
         ("igpn", ["--protocol", "galery-3"], ["no protocol 'galery-3'"]),
         ("igpn", ["--protocol", "regular", "--reid", "igpn"], ["--reid: igpn searches for one query at a time"]),

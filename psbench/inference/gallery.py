@@ -1,0 +1,253 @@
+"""`index_pictures`: everybody in one's own pictures, detected and embedded once, and kept for searches."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from psbench.inference.prediction import detect_into
+from psbench.inference.sharing import model_digest, require_methods
+from psbench.own_gallery import NEW, OwnGallery, is_gallery, read_gallery, select_people, write_gallery
+from psbench.own_pictures import OwnScenes, PictureFile, examine, find_pictures, unchanged
+from psbench.predictions import Predictions
+from psbench.processes import from_main, main_process_first, this_process, wait_for_others
+from psbench.shards import floats, list_lengths
+from psbench_data import InputError
+from psbench_data.names import given_path
+
+REMEDY = (
+    "Give one that does, such as seqnet: a re-ID network needs a detector before it (psbench.zoo.two_step), and a "
+    "query-guided model finds nobody until it knows for whom to look."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Indexed:
+    """What `index_pictures` did.
+
+    Attributes:
+        gallery: as it is kept now.
+        added: pictures that the model looked at; copies of others are not.
+        gone: pictures that were kept before and are no longer.
+        links: in the folder, not followed.
+        unreadable: why some pictures were left out.
+    """
+
+    gallery: OwnGallery
+    added: int
+    gone: int
+    links: int
+    unreadable: list[str]
+
+
+class Listed(NamedTuple):
+    """The pictures of a folder.
+
+    Attributes:
+        pictures: by path.
+        links: that were not followed.
+        unreadable: why others are not among the pictures.
+    """
+
+    pictures: list[PictureFile]
+    links: int
+    unreadable: list[str]
+
+
+def index_pictures(
+    model: Any,
+    folder: str | Path,
+    output: str | Path,
+    *,
+    batch_size: int = 1,
+    workers: int = 0,
+    skip_unreadable: bool = False,
+    method: str = "",
+    progress: bool = True,
+) -> Indexed:
+    """Detect and embed everybody in the pictures below a folder, and keep that; or bring what is kept up to date.
+
+    Called again, new and changed pictures are looked at, those that are gone are removed, and all others are kept as
+    they are; after an interruption likewise, and at most 256 pictures are looked at once more. The result is the same
+    as of one first call. Processes that were started together share the work, see `predict_into`.
+
+    Args:
+        model: a `PersonSearcher` that is a torch module; moved to the process's device.
+        folder: of the pictures; links are not followed.
+        output: the folder to make, or to bring up to date.
+        batch_size: pictures at once, of those that have one size; results change by rounding alone.
+        workers: processes that decode pictures; 0 decodes in this one.
+        skip_unreadable: leave pictures out that cannot be read, instead of refusing them, all at once, before the work.
+        method: a name to keep.
+        progress: whether to show progress bars.
+
+    Raises:
+        InputError: there are no pictures, some cannot be read, `output` holds something else, or a gallery of another
+            model or another folder; the model does not detect and embed.
+        ConnectionAbortedError: another process has ended.
+    """
+    require_methods(model, ["detect", "embed"], REMEDY)
+    folder, output, digest = given_path(folder).resolve(), given_path(output), model_digest(model)
+    new, main = output / f"{NEW}{digest[:16]}", this_process().is_main_process
+    known: list[Predictions] = []
+    plan: _Plan | None = None
+
+    def write(pictures: Sequence[PictureFile]) -> None:
+        contents = {name for people in known for name in people.scene_names}
+        there = [picture for picture in pictures if picture.sha256 in contents]
+        people = select_people(known, [picture.sha256 for picture in there])
+        write_gallery(OwnGallery(folder, method, digest, there, people), output)
+
+    with main_process_first():
+        if main:
+            old, begun = _old(output, folder, digest, new), _begun(new)
+            listed = list_pictures(
+                folder, old.pictures if old else (), workers=workers, skip_unreadable=skip_unreadable, progress=progress
+            )
+            known += [part for part in (old.people if old else None, begun) if part is not None]
+            if begun is not None:
+                write(listed.pictures)
+            elif new.exists():
+                shutil.rmtree(new)
+            plan = _plan(listed, known, old)
+    plan = from_main(plan)
+    assert plan is not None
+    if plan.todo:
+        scenes = OwnScenes.of(folder, [one.path for one in plan.todo], [one.sha256 for one in plan.todo])
+        detect_into(model, scenes, new, batch_size=batch_size, workers=workers, method=method, progress=progress)
+    if main:
+        known += [Predictions.load(new)] if plan.todo else []
+        write(plan.listed.pictures)
+    wait_for_others()
+    listed = plan.listed
+    return Indexed(read_gallery(output), len(plan.todo), plan.gone, listed.links, listed.unreadable)
+
+
+def list_pictures(
+    folder: Path, known: Sequence[PictureFile] = (), *, workers: int, skip_unreadable: bool, progress: bool
+) -> Listed:
+    """The pictures below a folder, every one of which can be read.
+
+    Args:
+        folder: of the pictures.
+        known: some of them as they were; those that are unchanged are not read again.
+        workers, skip_unreadable, progress: as in `index_pictures`.
+
+    Raises:
+        InputError: there are none, or none that can be read; some cannot be read, and are not to be skipped.
+    """
+    paths, links = find_pictures(folder)
+    before = {picture.path: picture for picture in known}
+    pictures = {path: before[path] for path in paths if path in before and unchanged(folder, before[path])}
+    unread = [path for path in paths if path not in pictures]
+    loader = DataLoader(_Examined(folder, unread), batch_size=None, num_workers=workers, generator=torch.Generator())
+    faults = []
+    for one in tqdm(loader, desc="reading", unit="picture", disable=not progress or not unread):
+        if isinstance(one, PictureFile):
+            pictures[one.path] = one
+        else:
+            faults.append(one)
+    if faults and not (skip_unreadable and pictures):
+        raise InputError(faults)
+    return Listed([pictures[path] for path in paths if path in pictures], links, faults)
+
+
+def require_same_model(gallery: OwnGallery, folder: Path, digest: str) -> None:
+    """Refuse a kept gallery whose people other weights embedded: their embeddings say nothing to these.
+
+    Raises:
+        InputError: it is one.
+    """
+    if gallery.model != digest:
+        raise InputError(
+            f"{folder}: made by other weights ({gallery.method or 'without a name'}), whose embeddings these cannot be "
+            "compared with. Give the weights that made it, or make another index with these."
+        )
+
+
+class _Plan(NamedTuple):
+    listed: Listed
+    todo: list[PictureFile]
+    gone: int
+
+
+def _plan(listed: Listed, known: Sequence[Predictions], old: OwnGallery | None) -> _Plan:
+    """What the model has to look at: of each content that is not known, the first picture."""
+    contents = {name for people in known for name in people.scene_names}
+    todo: dict[str, PictureFile] = {}
+    for picture in listed.pictures:
+        if picture.sha256 not in contents:
+            todo.setdefault(picture.sha256, picture)
+    before = {picture.path for picture in old.pictures} if old else set()
+    return _Plan(listed, list(todo.values()), len(before - {picture.path for picture in listed.pictures}))
+
+
+def _old(output: Path, folder: Path, digest: str, new: Path) -> OwnGallery | None:
+    """What is kept already; None if nothing is."""
+    if is_gallery(output):
+        old = read_gallery(output)
+        require_same_model(old, output, digest)
+        if old.folder != folder and old.folder.is_dir():
+            raise InputError(
+                f"{output}: keeps the people of {old.folder}, which is still there. Give another folder for the index "
+                f"of {folder}."
+            )
+        return old
+    there = [path.name for path in output.iterdir()] if output.is_dir() else [output.name] if output.exists() else []
+    if others := [name for name in there if name.startswith(NEW) and name != new.name]:
+        raise InputError(
+            f"{output / others[0]}: the beginning of an index by other weights. Give those again, or remove it."
+        )
+    if [name for name in there if not name.lstrip(".").startswith(NEW)]:
+        raise InputError(f"{output}: there is something else here already. Give another folder.")
+    return None
+
+
+def _begun(folder: Path) -> Predictions | None:
+    """The scenes that an interrupted call has come to; None where there are none."""
+    tables = [table for path in sorted(folder.glob("scenes-*.parquet")) if (table := _readable(path)) is not None]
+    if not tables:
+        return None
+    dim = tables[0].schema.field("embeddings").type.value_type.list_size
+    return Predictions.from_arrays(
+        [name for table in tables for name in table.column("scene").to_pylist()],
+        counts=np.concatenate([list_lengths(table, "scores") for table in tables]),
+        boxes=floats(tables, "boxes").reshape(-1, 4),
+        scores=floats(tables, "scores"),
+        embeddings=floats(tables, "embeddings").reshape(-1, dim),
+        query_embeddings=np.zeros((0, dim), np.float32),
+    )
+
+
+def _readable(piece: Path) -> pa.Table | None:
+    try:
+        with pq.ParquetFile(piece, page_checksum_verification=True) as file:
+            return file.read().combine_chunks()
+    except (pa.ArrowException, OSError):
+        return None
+
+
+class _Examined(Dataset[Any]):
+    """Pictures as `PictureFile`, or why they cannot be read: what is raised in a worker arrives as a traceback."""
+
+    def __init__(self, folder: Path, paths: Sequence[str]) -> None:
+        self._folder, self._paths = folder, paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, i: int) -> PictureFile | str:
+        try:
+            return examine(self._folder, self._paths[i])
+        except InputError as error:
+            return str(error)
