@@ -122,20 +122,8 @@ def detection_of(
     if labeled_only:
         looked_at = people[gallery.scenes] > 0
 
-    # Every person with every detection of its scene. The IoU is rounded to float32 as in the original, where that
-    # decides whether an overlap of one half counts.
-    counts = np.diff(gallery.offsets)[person_scene]
-    person = np.repeat(np.arange(len(boxes)), counts)
-    detection = ranges(gallery.offsets[person_scene], counts)
-    iou = pair_iou(boxes[person], gallery.boxes[detection]).astype(np.float32)
-    best_of_person = segment_argmax(iou, person)
-    best_of_detection = np.zeros(len(iou), bool)
-    best_of_detection[segment_argmax(iou, detection)] = True
-    found = best_of_person[(iou[best_of_person] >= _IOU) & best_of_detection[best_of_person]]
-
-    right = np.zeros(len(gallery.scores), bool)
-    right[detection[found]] = True
-    recall = len(found) / len(boxes) if len(boxes) else 0.0
+    right = people_found(gallery, boxes, person_scene)
+    recall = int(right.sum()) / len(boxes) if len(boxes) else 0.0
     return DetectionEvaluation(
         recall=recall,
         ap=average_precision(right[looked_at], gallery.scores[looked_at]) * recall,
@@ -144,6 +132,33 @@ def detection_of(
         num_people=len(boxes),
         num_detections=int(looked_at.sum()),
     )
+
+
+def people_found(gallery: GalleryDetections, boxes: np.ndarray, scenes: np.ndarray) -> np.ndarray:
+    """The detections by which some people are found, one each, see `evaluate_detection`.
+
+    Args:
+        gallery: the N detections.
+        boxes: (P, 4) float32, xyxy, pixels, of the people.
+        scenes: (P,) the scene of each.
+
+    Returns:
+        (N,) bool.
+    """
+    # Every person with every detection of its scene. The IoU is rounded to float32 as in the original, where that
+    # decides whether an overlap of one half counts.
+    counts = np.diff(gallery.offsets)[scenes]
+    person = np.repeat(np.arange(len(boxes)), counts)
+    detection = ranges(gallery.offsets[scenes], counts)
+    iou = pair_iou(boxes[person], gallery.boxes[detection]).astype(np.float32)
+    best_of_person = segment_argmax(iou, person)
+    best_of_detection = np.zeros(len(iou), bool)
+    best_of_detection[segment_argmax(iou, detection)] = True
+    found = best_of_person[(iou[best_of_person] >= _IOU) & best_of_detection[best_of_person]]
+
+    right = np.zeros(len(gallery.scores), bool)
+    right[detection[found]] = True
+    return right
 
 
 def _labelled(scenes: Scenes, rules: Rules) -> np.ndarray:

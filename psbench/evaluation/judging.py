@@ -188,9 +188,15 @@ def _together(
     return [([protocol], threshold) for protocol, threshold in zip(protocols, thresholds, strict=True)]
 
 
-def _pairwise(predictions: PairwisePredictions, protocol: Protocol, rules: Rules, keep: int | None) -> _Result:
+def prepared_pairs(
+    predictions: PairwisePredictions, protocol: Protocol, rules: Rules, keep: int | None
+) -> PairwisePredictions:
+    """The predictions of a protocol's queries, in its order, and of each only the boxes that are kept, if not all."""
     predictions = asked(predictions, protocol)
-    if keep is not None:
-        predictions = predictions.keep(keep, among=in_galleries(predictions, protocol, rules))
+    return predictions if keep is None else predictions.keep(keep, among=in_galleries(predictions, protocol, rules))
+
+
+def _pairwise(predictions: PairwisePredictions, protocol: Protocol, rules: Rules, keep: int | None) -> _Result:
+    predictions = prepared_pairs(predictions, protocol, rules, keep)
     targets = targets_of(protocol, rules)
     return targets, targets.matches > 0, pairwise_ranks(predictions, protocol, rules, targets)

@@ -44,7 +44,7 @@ def import_detections(
     """
     if form not in FORMS:
         raise InputError(f"there is no form {form!r}. {near_names(form, FORMS)}")
-    path, asked = Path(path), dataset.protocol(protocol or dataset.protocols[0])
+    path, asked = Path(path), dataset.protocol(protocol or dataset.require_protocols()[0])
     dump = FORMS[form](path)
     with _told_of(path):
         with Collected() as faults:

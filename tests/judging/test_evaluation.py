@@ -10,20 +10,14 @@ import psbench
 from psbench import CBGM, InputError, Predictions
 from psbench.evaluation.baselines import with_random_embeddings
 from psbench_data import PersonSearchDataset, Protocol
+from tests.conftest import predictions_of
 
 Arrays = dict[str, np.ndarray]
 EXACT = 1e-9
 
 
 def _detections(arrays: Arrays) -> Predictions:
-    return Predictions.from_arrays(
-        arrays["image_names"],
-        counts=arrays["det_counts"],
-        boxes=arrays["det_boxes"],
-        scores=arrays["det_scores"],
-        embeddings=arrays["det_embeddings"],
-        query_embeddings=arrays["query_embeddings"],
-    )
+    return predictions_of(arrays, context=False)
 
 
 def test_torch_computes_the_same_similarities(golden: PersonSearchDataset, golden_predictions: Predictions) -> None:

@@ -288,14 +288,25 @@ def test_faults_of_all_files_are_found_at_once(tmp_path: Path, monkeypatch: pyte
         assert words in str(error.value)
 
 
+def test_box_of_a_query_that_is_no_box_is_named(tmp_path: Path) -> None:
+    folder = _some(query_scenes=["a.jpg", "c.jpg"], query_boxes=[[0, 0, 5, 9], [1, 1, 5, 9]]).save(tmp_path / "some")
+
+    def shorten(columns: dict) -> None:
+        columns["box"][1] = [1.0, 1.0, 5.0]
+
+    _rewrite(folder, shorten, "queries.parquet")
+    with pytest.raises(InputError, match=r"queries.parquet: row 1: box has 3 numbers, expected 4"):
+        Predictions.load(folder)
+
+
 def _rewrite(folder: Path, change: Callable[[dict], None], file: str = "scenes-00000.parquet") -> None:
     """Change a shard's columns and bring the manifest's checksum up to date, as an honest writer's mistake would."""
     table = pq.read_table(folder / file)
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
     change(columns)
-    pq.write_table(
-        pa.table({name: pa.array(v, table.schema.field(name).type) for name, v in columns.items()}), folder / file
-    )
+    # As other writers do: in lists of a fixed length pyarrow before 26 cannot read nulls.
+    types = {f.name: f.type for f in table.schema} | {"embedding": pa.list_(pa.float32())}
+    pq.write_table(pa.table({name: pa.array(v, types[name]) for name, v in columns.items()}), folder / file)
     manifest = json.loads((folder / "manifest.json").read_text())
     for shard in [*manifest["scenes"], manifest["queries"]]:
         if shard["file"] == file:
