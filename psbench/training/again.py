@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from psbench.training.recipe import Recipe
-from psbench.training.recipes import recipe_for, recipes
+from psbench.training.recipes import recipe_for
+from psbench_data import InputError
 
 
 def origin(recipe: Recipe) -> Recipe | None:
     """The recipe of psbench of this name, or the one that it was changed from; None if there is none."""
-    name = re.sub(r"(-changed)+$", "", recipe.name)
-    return recipe_for(name) if name in recipes() else None
+    try:
+        return recipe_for(re.sub(r"(-changed)+$", "", recipe.name))
+    except InputError:
+        return None
 
 
 def changes(recipe: Recipe, base: Recipe) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pandas as pd
 from psbench.reporting.markdown import markdown_row
 from psbench.reporting.run_curves import write_run_curves
 from psbench.training.again import changes, old_value, origin, train_command
+from psbench.training.card_use import use_sections
 from psbench.training.deviations import actual_batch_norm, count, deviations, planned_batch_norm, published_result
 from psbench.training.history import read_steps, read_validations
 from psbench.training.run import BEST_FILE, METRICS_FILE, VALIDATION_FILE, Run, Validation
@@ -41,6 +42,7 @@ def write_card(run: Run) -> Path:
     sections = [
         _head(run),
         _results(run, validations),
+        *use_sections(run),
         _curves(steps, bool(validations)),
         _carried_out(run),
         _again(run, validations),

@@ -44,6 +44,8 @@ def training_data(
             padding=options.query_padding,
         )
     if module.trains_on == "crops":
+        if not hasattr(module.options, "size"):
+            raise InputError(f"{recipe.model} trains on crops and has no option size, their height and width. Add it.")
         return TrainingCrops(scenes, detections=detections, size=module.options.size)
     return TrainingScenes(scenes)
 
@@ -60,7 +62,8 @@ def detections_for(
     if given is None:
         return None
     if (takes := model_class(recipe.model).trains_on) != "crops":
-        on_crops = ", ".join(name for name in available() if model_class(name).trains_on == "crops")
+        own = available(others=False)
+        on_crops = ", ".join(name for name in own if model_class(name).trains_on == "crops")
         raise InputError(
             f"detections are given, and {recipe.model} learns from {WORDS[takes]}. Leave them out, or train one of "
             f"{on_crops}."

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from torch import nn
+
 from psbench.predictions import Predictions
 from psbench.processes import main_process_first, this_process, wait_for_others
 from psbench.training.accelerator import batches_of, make_accelerator, say_warnings
@@ -119,6 +121,8 @@ def _require_fit(recipe: Recipe, dataset: PersonSearchDataset, validate_on: str 
         )
     if "num_identities" in recipe.model_options:
         raise InputError("model_options.num_identities follows from the data. Leave it out.")
+    if model_class(recipe.model).forward is nn.Module.forward:
+        raise InputError(f"{recipe.model} has no forward, which gives the training losses. It can only predict.")
     if validate_on is not None and model_class(recipe.model).trains_on != "scenes":
         raise InputError(
             f"validate_on={validate_on}: {recipe.model} does not detect and embed by itself. Leave it out, and measure "

@@ -7,6 +7,7 @@ from typing import Any
 
 from psbench.training import recipes_demo, recipes_igpn
 from psbench.training.recipe import Optimizer, Published, Recipe, Schedule
+from psbench.training.recipes_own import own_recipe
 from psbench_data.errors import InputError, near_names
 
 _OIM_LSPS = Published(protocol="regular", map=14.0, top1=46.0, source="PCNet, 2021, table 6")
@@ -250,12 +251,13 @@ def recipes() -> tuple[str, ...]:
 
 
 def recipe_for(name: str) -> Recipe:
-    """A recipe by its name.
+    """A recipe by its name: one of `recipes()`, or one that follows from them, see `psbench.training.recipes_own`.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: there is none of that name, or the package of its model does not load.
     """
-    if name not in _RECIPES:
+    found = _RECIPES.get(name) or own_recipe(name, _RECIPES)
+    if found is None:
         raise InputError(f"there is no recipe {name!r}. {near_names(name, _RECIPES)}")
     # A copy: the options are a dict, and what a caller does to it must stay with the caller.
-    return Recipe.from_dict(_RECIPES[name].to_dict(), source=name)
+    return Recipe.from_dict(found.to_dict(), source=name)

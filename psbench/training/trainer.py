@@ -36,6 +36,7 @@ from psbench.training.optimization import learning_rate_factor, make_optimizer, 
 from psbench.training.recipe import Recipe
 from psbench.training.run import BEST_FILE, RUN_FILE, VALIDATION_FOLDER, Plan, Run, RunRecord, clear
 from psbench.training.validation import Validator
+from psbench.zoo.answers import require_losses
 from psbench.zoo.images import to_float
 from psbench.zoo.starting import start_from_weights
 from psbench.zoo.weights import WEIGHTS_FILE, describe, save_weights, weights_path
@@ -183,6 +184,7 @@ class Trainer:
     def _backward(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of a batch, and their gradients."""
         losses = self.model([to_float(image) for image in batch["images"]], batch["targets"])
+        require_losses(self.recipe.model, losses)
         self.accelerator.backward(torch.stack(list(losses.values())).sum())
         return {name: loss.detach() for name, loss in losses.items()}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import importlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 from psbench.intake import is_whole
 from psbench.zoo.interface import Detections, Found, JointModel, PersonSearcher, ZooModel
+from psbench.zoo.plugins import plugin_class, plugins, refuse_clash
 from psbench_data.errors import InputError, near_names
 from psbench_data.validation import value_error
 
@@ -47,21 +49,31 @@ _MODELS = {
 """Where each model is; imported when it is asked for."""
 
 
-def available(pattern: str = "*") -> tuple[str, ...]:
-    """The names that `create` takes, or those of them that fit a pattern such as "nae*"."""
-    return tuple(fnmatch.filter(_MODELS, pattern))
+def available(pattern: str = "*", *, others: bool = True) -> tuple[str, ...]:
+    """The names that `create` takes, or those of them that fit a pattern such as "nae*".
+
+    Args:
+        pattern: with wildcards.
+        others: name also the models of other packages (`psbench.zoo.plugins`), which are not imported for it.
+    """
+    return tuple(fnmatch.filter(dict.fromkeys([*_MODELS, *(plugins() if others else ())]), pattern))
 
 
 def model_class(name: str) -> type[ZooModel]:
     """The class of a model.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: there is none of that name, or another package's that is called so cannot be used.
     """
-    if name not in _MODELS:
-        raise InputError(f"the zoo has no model called {name!r}. {near_names(name, _MODELS)}")
-    module, cls = _MODELS[name].split(":")
-    return getattr(importlib.import_module(module), cls)
+    if name in _MODELS:
+        refuse_clash(name)
+        module, cls = _MODELS[name].split(":")
+        return getattr(importlib.import_module(module), cls)
+    if name in plugins():
+        return plugin_class(name)
+    raise InputError(
+        f"the zoo has no model called {name!r}, and no installed package brings one. {near_names(name, available())}"
+    )
 
 
 def create(name: str, *, num_identities: int, **options: Any) -> ZooModel:
@@ -71,7 +83,7 @@ def create(name: str, *, num_identities: int, **options: Any) -> ZooModel:
         name: one of `available()`.
         num_identities: labelled identities of the training split, `dataset.split("train").num_identities`.
         **options: fields of the model's options, for `seqnet` those of `psbench.zoo.seqnet.SeqNetOptions`;
-            the defaults are the paper's.
+            the defaults are the paper's. A model of another package without such a class has its constructor's.
 
     Returns:
         An `nn.Module` in training mode, on the CPU; most are a `PersonSearcher`, see `ZooModel.trains_on`.
@@ -102,9 +114,13 @@ def options_for(name: str, **options: Any) -> Any:
     if unknown:
         raise InputError(unknown)
     try:
-        return options_type(**options)
+        made = options_type(**options)
+        json.dumps(dataclasses.asdict(made))
     except ValidationError as error:
         raise value_error(f"{name}: option", error) from None
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: the options are not plain values that it takes ({error}).") from None
+    return made
 
 
 def load_official(name: str, state_dict: Mapping[str, Any], **overrides: Any) -> ZooModel:

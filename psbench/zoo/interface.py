@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import functools
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from psbench_data import InputError
+
 Unit = Literal["image", "query", "pair", "RoI", "person"]
 """What a layer runs once for: the image, a query, a query in an image (pairwise models), a proposal, or a proposal that
 was found to be a person (two-stage heads)."""
+TrainsOn = Literal["scenes", "pairs", "crops"]
+"""What training gives a model: whole scenes, pairs of a query and a scene, or crops of one person each."""
 
 
 @dataclass(eq=False)
@@ -63,7 +67,7 @@ class PersonSearcher(Protocol):
         """Find and embed the people of each image.
 
         With `include`, (n, 4) known boxes an image, these come out first, unchanged and with score 1, and no embedding
-        is weighted by its score: the context of a query for CBGM.
+        is weighted by its score: the context of a query for CBGM. Who does without CBGM may leave the argument out.
         """
 
     def embed(self, images: list[Tensor], boxes: list[Tensor]) -> list[Tensor]:
@@ -93,31 +97,41 @@ def inference(method: Callable[..., Any]) -> Callable[..., Any]:
 class ZooModel(nn.Module):
     """A torch module of the zoo: what training takes, and weights are kept of.
 
+    What has a value here is the default for a model of another package (`psbench.zoo.plugins`), which need not say it.
+
     Attributes:
         options_type: the dataclass of its options.
         options: with which it was made.
         training_only: prefixes of the state that only training needs; it is left out of a run's weights.
-        trains_on: what `forward` takes: whole scenes, pairs of a query and a scene, or crops of one person each.
+        trains_on: what `forward` takes.
         size_bucket: in training mode, batches are padded to multiples of so many pixels, for fewer different sizes.
             Detecting and embedding leave it aside, and so does `preprocessing`; models that never pad ignore it.
+        recipe: for a model of another package: where its recipe differs from `Recipe`'s own values, by dotted name.
     """
 
     options_type: ClassVar[type]
     options: Any
     training_only: ClassVar[tuple[str, ...]] = ()
-    trains_on: ClassVar[Literal["scenes", "pairs", "crops"]] = "scenes"
+    trains_on: ClassVar[TrainsOn] = "scenes"
     size_bucket: int = 1
+    recipe: ClassVar[Mapping[str, Any]] = {}
 
-    @abstractmethod
     def walk(self, image: Tensor) -> Iterator[Unit]:
         """Run the layers that inference takes, each once, on an image (3, H, W) and one RoI, for counting their cost.
 
         Yields after some of them what they run once for. Values play no part: the tensors have none.
-        """
 
-    @abstractmethod
+        Raises:
+            InputError: the model does not say.
+        """
+        raise InputError(
+            f"{type(self).__name__} does not say which of its layers run how often, so its cost cannot be counted. "
+            "Give it a method walk, as psbench.zoo.interface.ZooModel describes it."
+        )
+
     def preprocessing(self) -> dict[str, Any]:
         """What is done to images before the network sees them, as plain values that are kept with its weights."""
+        return {}
 
 
 class JointModel(ZooModel):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from psbench.zoo import ZooModel, create, model_class
 from psbench.zoo.official_names import OFFICIAL, Official
+from psbench.zoo.plugins import package_of
 from psbench_data import InputError
 from psbench_data.errors import near_names
 
@@ -53,6 +54,11 @@ def load_official(name: str, state_dict: Mapping[str, Any], **overrides: Any) ->
     Raises:
         InputError: the weights are not this model's, listing what is missing and what is not known.
     """
+    if name not in OFFICIAL and (package := package_of(name)):
+        raise InputError(
+            f"{name} is a model of {package}, which keeps its weights by their own names: load them in Python, and "
+            "write them with psbench.zoo.weights.save_weights (docs/own_method.md)."
+        )
     if name not in OFFICIAL:
         raise InputError(f"no released checkpoint of {name!r} can be read. {near_names(name, OFFICIAL)}")
     if not isinstance(state_dict, Mapping):

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from psbench.zoo.interface import Detections, JointModel, Unit, inference
+from psbench.zoo.interface import Detections, JointModel, Unit, ZooModel, inference
 from psbench_data import InputError
 
 
@@ -15,8 +15,8 @@ def two_step(detector: nn.Module, reid: nn.Module) -> TwoStep:
     """Put a detector and a re-ID network together.
 
     Args:
-        detector: any `PersonSearcher` that is a torch module; its embeddings are not used.
-        reid: a network with `embed(images, boxes)`: a re-ID network, or a `PersonSearcher`.
+        detector: any torch module with the method `detect` of `PersonSearcher`; its embeddings, if any, are not used.
+        reid: any torch module with the method `embed`: a re-ID network, or a `PersonSearcher`.
 
     Returns:
         A `PersonSearcher`, for `psbench.inference.predict` and `psbench.zoo.cost`. It is not trained; its parts are.
@@ -62,7 +62,8 @@ class TwoStep(JointModel):
     @inference
     def detect(self, images: list[Tensor], include: list[Tensor] | None = None) -> list[Detections]:
         """See `PersonSearcher`; no embedding is weighted by its score."""
-        found = self.detector.detect(images, include=include)
+        # What knows no known boxes can still be asked without.
+        found = self.detector.detect(images) if include is None else self.detector.detect(images, include=include)
         embeddings = self.reid.embed(images, [detections.boxes for detections in found])
         return [
             Detections(boxes=detections.boxes, scores=detections.scores, embeddings=of_image)
@@ -76,9 +77,10 @@ class TwoStep(JointModel):
 
     def walk(self, image: Tensor) -> Iterator[Unit]:
         """See `ZooModel`; the re-ID network runs once for each person."""
-        yield from self.detector.walk(image)
-        yield from self.reid.walk(image)
+        for part in (self.detector, self.reid):
+            yield from part.walk(image) if isinstance(part, ZooModel) else ZooModel.walk(part, image)
 
     def preprocessing(self) -> dict[str, Any]:
         """See `ZooModel`."""
-        return {"detector": self.detector.preprocessing(), "reid": self.reid.preprocessing()}
+        parts = {"detector": self.detector, "reid": self.reid}
+        return {name: part.preprocessing() if isinstance(part, ZooModel) else {} for name, part in parts.items()}

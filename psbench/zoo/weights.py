@@ -21,7 +21,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from psbench.zoo import ZooModel, create, load_official
+from psbench.zoo import ZooModel, available, create, load_official
+from psbench.zoo.plugins import package_of
 from psbench_data import InputError
 from psbench_data.atomic import new_file
 from psbench_data.validation import file_error
@@ -44,6 +45,7 @@ class WeightsInfo(BaseModel):
         dataset: that it was trained on, a name of `psbench_data.available()`.
         fingerprint: of that dataset's annotations; None where its authors do not say.
         psbench: the version that wrote the file.
+        package: that the model is from, with its version; None for one of psbench's own.
         source_sha256: of the released file that it was made from, if any.
     """
 
@@ -57,6 +59,7 @@ class WeightsInfo(BaseModel):
     dataset: str
     fingerprint: str | None
     psbench: str
+    package: str | None = None
     source_sha256: str | None = None
 
 
@@ -83,6 +86,7 @@ def describe(
         dataset=dataset,
         fingerprint=fingerprint,
         psbench=version("psbench"),
+        package=package_of(name),
         source_sha256=source_sha256,
     )
 
@@ -118,7 +122,7 @@ def read_info(path: str | Path) -> WeightsInfo:
     """What a weights file says of itself.
 
     Raises:
-        InputError: it is not there, damaged, or not written by `save_weights`.
+        InputError: it is not there, damaged, not written by `save_weights`, or of a package that is not installed.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -134,11 +138,14 @@ def read_info(path: str | Path) -> WeightsInfo:
             "Bring a released file in with `psbench import-weights`."
         )
     try:
-        return WeightsInfo(**{key: json.loads(value) for key, value in header.items() if key != "format"})
+        info = WeightsInfo(**{key: json.loads(value) for key, value in header.items() if key != "format"})
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: its header is damaged ({error}). Train or import the weights again.") from None
     except ValidationError as error:
         raise file_error(path, error, "Train or import the weights again.") from None
+    if info.package and info.model not in available():
+        raise InputError(f"{path}: these weights are of {info.model}, a model of {info.package}. Install that package.")
+    return info
 
 
 def load_weights(path: str | Path, *, model: str | None = None, dataset: str | None = None) -> ZooModel:
@@ -163,7 +170,7 @@ def load_weights(path: str | Path, *, model: str | None = None, dataset: str | N
     if made.preprocessing() != info.preprocessing:
         raise InputError(
             f"{path}: these weights need the preprocessing {info.preprocessing}, and this version does "
-            f"{made.preprocessing()}. Install psbench {info.psbench}, which wrote them."
+            f"{made.preprocessing()}. Install {info.package or f'psbench {info.psbench}'}, which wrote them."
         )
     state = load_file(path)
     expected = made.state_dict()

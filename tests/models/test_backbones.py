@@ -114,6 +114,8 @@ def test_file_of_another_network_is_refused(tmp_path: Path) -> None:
     "name", ["vit_tiny_patch16_224", "hiera_tiny_224", "hrnet_w18_small", "test_maxvit", "inception_v3"]
 )
 def test_networks_that_cannot_be_cut_are_refused(name: str) -> None:
+    if not timm.is_model(name):
+        pytest.skip("older versions of timm do not have this one")
     with pytest.raises(InputError, match=r"cannot be split.*resnet50, convnext_tiny"):
         split_backbone(name)
 

@@ -18,6 +18,7 @@ from psbench.training.card import write_card
 from psbench.training.recipe import Published
 from psbench.training.run import Batches, RunRecord, Validation
 from psbench_data import PersonSearchDataset
+from psbench_data.terms import terms
 
 PAPER = recipe_for("seqnet-cuhk_sysu")
 FIRST = Validation(
@@ -288,6 +289,32 @@ def test_any_length_can_be_drawn(tmp_path: Path, steps: int) -> None:
     write_card(run)
     with Image.open(run.folder / "curves.png") as picture:
         assert np.asarray(picture.convert("L")).std() > 5
+
+
+@pytest.mark.parametrize("name", ["seqnet-cuhk_sysu", "seqnet-prw", "glcnet-movienet_cs"])
+def test_says_what_it_is_for_and_on_whose_pictures_it_stands(tmp_path: Path, name: str) -> None:
+    recipe = recipe_for(name)
+    text = text_of(make_run(tmp_path / "run", recipe))
+    its = terms(recipe.dataset)
+    assert "Not for surveillance" in section(text, "Intended use")
+    data = section(text, "Data")
+    for words in (its.title, its.collection, its.conditions, its.paper, its.url, "5,532 people", "for research only"):
+        assert words in data
+    limits = section(text, "Metrics and limits")
+    assert "whether errors fall on some more than on others" in limits
+    assert "docs/evaluation.md" in limits
+    assert "docs/ethics.md" in section(text, "Ethics")
+    assert "drawn" not in section(text, "Intended use")
+
+
+def test_drawn_people_have_no_rights_to_mention(tmp_path: Path) -> None:
+    text = text_of(make_run(tmp_path / "run", PAPER, synthetic=True))
+    assert "nobody in photographs" in section(text, "Intended use")
+    assert "None: pass it on as you like" in section(text, "Data")
+    assert "No person was filmed" in section(text, "Ethics")
+    assert "for research only" not in text
+    own = text_of(make_run(tmp_path / "own", PAPER.override({"dataset": "mine"}), dataset="mine"))
+    assert "Those of its owner" in section(own, "Data")
 
 
 def test_damaged_lines_are_named_and_nothing_is_written(tmp_path: Path) -> None:
