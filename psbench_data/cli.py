@@ -9,37 +9,36 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options
+from psbench_data.console import (
+    DatasetOptions,
+    complain_on_input_error,
+    complete_dataset,
+    parsed_options,
+    version_option,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     help="Person search datasets: open, check, count, draw and pass on.",
 )
 
-_Name = Annotated[str, typer.Argument(help="A name from `psbench-data list`.", show_default=False)]
+_Name = Annotated[
+    str,
+    typer.Argument(help="A name from `psbench-data list`.", show_default=False, autocompletion=complete_dataset),
+]
 _Root = Annotated[Path, typer.Argument(help="The dataset's top folder.", show_default=False)]
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
-        from importlib.metadata import version
-
-        typer.echo(f"psbench-data {version('psbench')}")
-        raise typer.Exit
-
-
 @app.callback()
-def _main(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
-    ] = False,
-) -> None: ...
+def _main(version: Annotated[bool, version_option("psbench-data")] = False) -> None: ...
 
 
 @app.command("list")
 def list_datasets() -> None:
-    """Name the datasets that can be loaded."""
+    """Name the datasets that can be loaded.
+
+    Example: psbench-data list
+    """
     from psbench_data import available
     from psbench_data.terms import terms
 
@@ -49,14 +48,30 @@ def list_datasets() -> None:
 
 @app.command("terms")
 @complain_on_input_error
-def print_terms(name: _Name) -> None:
-    """Say how a dataset is obtained, under which conditions, and what to keep in mind.
+def print_terms(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="A name from `psbench-data list`, or weights; all if not given.",
+            show_default=False,
+            autocompletion=complete_dataset,
+        ),
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page of all, DATA_LICENSES.md.")] = False,
+) -> None:
+    """Say how a dataset is obtained, on which terms, and what to keep in mind; and the same of released weights.
 
     Example: psbench-data terms prw
     """
-    from psbench_data import terms
+    from psbench_data import InputError, available, terms, terms_page
 
-    typer.echo(terms.print_terms(name))
+    if markdown:
+        if name:
+            raise InputError("terms: --markdown prints the terms of all; leave the name out.")
+        typer.echo(terms_page.markdown_page(), nl=False)
+        return
+    parts = [name] if name else [*available(), "weights"]
+    typer.echo("\n\n".join(terms_page.print_weights() if n == "weights" else terms.print_terms(n) for n in parts))
 
 
 @app.command()
@@ -72,7 +87,10 @@ def summary(name: _Name, root: _Root, option: DatasetOptions = None) -> None:
     typer.echo(f"{dataset.title}: {dataset.origin}, fingerprint {dataset.fingerprint[:12]}\n")
     typer.echo(dataset.summary().to_string())
     typer.echo("")
-    typer.echo(dataset.protocol_summary().to_string())
+    if dataset.protocols:
+        typer.echo(dataset.protocol_summary().to_string())
+    else:
+        typer.echo(f"no protocol: there is nobody to search for. `psbench-data doctor {root}` says what is missing.")
 
 
 @app.command("doctor")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
-from psbench_data.errors import InputError
+from psbench_data.errors import InputError, listed
 
 DatasetOptions = Annotated[
     list[str] | None,
@@ -20,6 +20,26 @@ DatasetOptions = Annotated[
 """Of a command that opens a dataset; `parsed_options` makes them arguments of `load`."""
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def version_option(program: str) -> Any:
+    """`--version` of a command, which psbench and psbench-data share: they are one package."""
+
+    def tell(asked: bool) -> None:
+        if asked:
+            from importlib.metadata import version
+
+            typer.echo(f"{program} {version('psbench')}")
+            raise typer.Exit
+
+    return typer.Option("--version", callback=tell, is_eager=True, help="Print the version and end.")
+
+
+def complete_dataset(incomplete: str) -> list[str]:
+    """The datasets' names that begin so, for the shell."""
+    from psbench_data.registry import available
+
+    return [name for name in available() if name.startswith(incomplete)]
 
 
 def parsed_options(options: list[str] | None) -> dict[str, Any]:
@@ -39,13 +59,21 @@ def parsed_options(options: list[str] | None) -> dict[str, Any]:
 
 def complain_on_input_error(command: Callable[P, R]) -> Callable[P, R]:
     """Let a command end with one message and exit status 1 where its input or the file system is at fault."""
+    return _complaining(command, str)
 
+
+def list_input_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """The same for a command that looks for faults: all of them are listed, however many."""
+    return _complaining(command, lambda error: listed(error.faults))
+
+
+def _complaining(command: Callable[P, R], text: Callable[[InputError], str]) -> Callable[P, R]:
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
         except InputError as error:
-            typer.echo(f"error: {error}", err=True)
+            typer.echo(f"error: {text(error)}", err=True)
         except OSError as error:
             typer.echo(f"error: {error.filename or 'a file'}: {error.strerror or error}", err=True)
         raise typer.Exit(1) from None

@@ -63,6 +63,19 @@ class PersonSearchDataset:
         with told_as_input_error(self.root):
             return tuple(self._source.protocols())
 
+    def require_protocols(self) -> tuple[str, ...]:
+        """The names of the protocols, of which there must be one.
+
+        Raises:
+            InputError: there is none, as in data of one's own in which nobody is in two scenes.
+        """
+        if not (names := self.protocols):
+            raise InputError(
+                f"{self.root}: no protocol, as there is nobody to search for. `psbench-data doctor {self.root}` says "
+                "what is missing."
+            )
+        return names
+
     @property
     def synthetic(self) -> bool:
         """Whether the tree was written by `psbench-data synthesize`: numbers on it say nothing about the real data."""

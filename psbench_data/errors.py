@@ -1,6 +1,6 @@
 """The one error for input from outside that cannot be right."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _SHOWN = 20
 
@@ -22,11 +22,14 @@ class InputError(ValueError):
     def _message(self) -> str:
         if len(self.faults) == 1:
             return self.faults[0]
-        lines = [f"{len(self.faults)} faults:"]
-        lines += [f"  - {fault}" for fault in self.faults[:_SHOWN]]
-        if len(self.faults) > _SHOWN:
-            lines.append(f"  ... and {len(self.faults) - _SHOWN} more")
-        return "\n".join(lines)
+        more = len(self.faults) - _SHOWN
+        return listed(self.faults[:_SHOWN], of=len(self.faults)) + (f"\n  ... and {more} more" if more > 0 else "")
+
+
+def listed(faults: Sequence[str], *, of: int | None = None) -> str:
+    """Faults as a list, under their number, or that of all faults `of` which these are some."""
+    number = len(faults) if of is None else of
+    return "\n  - ".join([f"{number} fault{'s' * (number > 1)}:", *faults])
 
 
 def near_names(name: str, known: Iterable[str]) -> str:

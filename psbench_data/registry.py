@@ -36,7 +36,8 @@ def load(name: str, *, root: str | Path, **options: Any) -> PersonSearchDataset:
         root: the dataset's top folder.
         options: `movienet_cs` takes `train_subset` (10, 30, 50, 70 or 100: at most how many appearances an identity
             has in training; default 10). `coco` takes `seed` (of the queries and galleries that it draws; default 0),
-            `train`, `test` and `images` (the names of its files and of the folder of its images).
+            `train`, `test` and `images` (the names of its files and of the folder of its images), and `person_id` (the
+            key of its annotations that says who it is).
             `synthetic` takes `format` and the fields of `WorldSpec`, and draws the dataset if root is not there yet.
 
     Returns:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, ClassVar, overload
 
 import numpy as np
 
@@ -69,13 +69,31 @@ class Scene:
                 "Replace it with a fresh copy from the dataset's archive."
             ) from error
 
+    def image_size(self) -> tuple[int, int] | None:
+        """Width and height that `image` will have, of the file itself: what an annotation says of it may be wrong.
+
+        None where it cannot be told: decoding will say what is wrong with the file.
+        """
+        from PIL import Image
+
+        try:
+            with Image.open(self.path) as image:
+                return image.size
+        except Exception:
+            return None
+
 
 class Scenes(Sequence[Scene]):
     """The scenes of one split, columnar: an Arrow table (memory-mapped when it comes from the cache).
 
     `scenes[i]` and `scenes["s1.jpg"]` give a `Scene`; the columns give numpy views of everything at once.
     Person n of scene i is row `offsets[i] + n` of `boxes` and `person_ids`.
+
+    Attributes:
+        scene_type: of `scenes[i]`; it says how images are read.
     """
+
+    scene_type: ClassVar[type[Scene]] = Scene
 
     def __init__(self, table: pa.Table, root: Path, identities: Sequence[str] = ()) -> None:
         """Wrap a table made by `scenes_table`.
@@ -108,7 +126,7 @@ class Scenes(Sequence[Scene]):
         people = slice(self.offsets[i], self.offsets[i + 1])
         camera = int(self.camera_ids[i])
         height, width = self.sizes[i].tolist()
-        return Scene(
+        return self.scene_type(
             name=self.names[i],
             path=self.root / self.paths[i],
             boxes=self.boxes[people],
@@ -123,7 +141,7 @@ class Scenes(Sequence[Scene]):
     def select(self, indices: Sequence[int] | np.ndarray) -> Scenes:
         """Some of the scenes, as scenes of their own: `test.select(protocol.pool)`."""
         table = self._table.replace_schema_metadata(None).take(np.asarray(indices, np.int64))
-        return Scenes(table, self.root, self.identities)
+        return type(self)(table, self.root, self.identities)
 
     @cached_property
     def names(self) -> list[str]:

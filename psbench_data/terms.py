@@ -149,6 +149,11 @@ _TERMS = (
 )
 
 
+def all_terms() -> tuple[Terms, ...]:
+    """The terms of every dataset."""
+    return _TERMS
+
+
 def terms(name: str) -> Terms:
     """The terms of a dataset.
 

@@ -17,6 +17,7 @@ from psbench_data.galleries import by_rule, chosen_queries, drawn
 from psbench_data.protocol import Rest
 from psbench_data.protocol_files import protocol_version, read_protocol
 from psbench_data.scenes import Scenes
+from psbench_data.sources.coco_document import PERSON_ID
 from psbench_data.sources.coco_file import CocoFile, read_coco
 from psbench_data.sources.layouts import TITLES
 from psbench_data.sources.source import Source, Split
@@ -37,6 +38,7 @@ class Coco(Source):
         train: the training set's file, relative to root; it may be missing.
         test: the test set's file, relative to root.
         images: the folder that file names are relative to; root if not given.
+        person_id: the key of an annotation that says who it is: `track_id`, or `attributes.id` for one within another.
         seed: of the queries and galleries, where the data has none of its own.
     """
 
@@ -49,12 +51,13 @@ class Coco(Source):
         train: str = "train.json",
         test: str = "test.json",
         images: str | Path | None = None,
+        person_id: str = PERSON_ID,
         seed: int = 0,
     ) -> None:
-        _require_options({"train": train, "test": test, "images": "" if images is None else images}, seed)
+        _require_options({"train": train, "test": test, "images": "" if images is None else images}, person_id, seed)
         self._train, self._test = root / train, root / test
         self._images = root / (images or "")
-        self._seed = seed
+        self._person_id, self._seed = person_id, seed
         self._parsed: dict[Path, CocoFile] = {}
         super().__init__(root)
 
@@ -113,8 +116,9 @@ class Coco(Source):
 
     @property
     def settings(self) -> str:
-        """The files' names: the train split may be another file, or none."""
-        return f"{self._test.name} {self._train.name} seed {self._seed}"
+        """The files' names, as the train split may be another file, or none; and who is who in them."""
+        named = "" if self._person_id == PERSON_ID else f" people by {self._person_id}"
+        return f"{self._test.name} {self._train.name} seed {self._seed}{named}"
 
     def scenes(self) -> dict[str, Split]:
         """Both splits, in the files' order."""
@@ -135,8 +139,8 @@ class Coco(Source):
         queries = self._read(self._test).queries() or chosen_queries(test, self._seed)
         if not len(queries.scenes):
             raise InputError(
-                f"{self._test}: no person is in two scenes, so there is nothing to search for. "
-                "Give all annotations of one person the same person_id."
+                f"{self._test}: no person is in two scenes, so there is nothing to search for. Give all annotations of "
+                f"one person the same {self._person_id}, or name the key that has it with the option person_id."
             )
         if name.startswith("gallery-"):
             size = int(name.removeprefix("gallery-"))
@@ -155,16 +159,18 @@ class Coco(Source):
 
     def _read(self, path: Path) -> CocoFile:
         if path not in self._parsed:
-            self._parsed[path] = read_coco(path, self.remark)
+            self._parsed[path] = read_coco(path, self.remark, self._person_id)
         return self._parsed[path]
 
 
-def _require_options(names: dict[str, object], seed: object) -> None:
+def _require_options(names: dict[str, object], person_id: object, seed: object) -> None:
     faults = [
         f"coco: {option} is {value!r}, expected the name of a file or folder."
         for option, value in names.items()
         if not isinstance(value, str | Path)
     ]
+    if not isinstance(person_id, str) or not all(person_id.split(".")):
+        faults.append(f"coco: person_id is {person_id!r}, expected a key of the annotations, such as track_id.")
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**64:
         faults.append(f"coco: seed is {seed!r}, expected a whole number from 0 to 2**64 - 1.")
     if faults:

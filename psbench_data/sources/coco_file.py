@@ -3,88 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from psbench_data.faults import RowFaults
 from psbench_data.galleries import QueryList
 from psbench_data.names import safe_name
-from psbench_data.pixels import LIMIT, have_area
+from psbench_data.pixels import have_area
 from psbench_data.scenes import UNLABELED, scenes_table
+from psbench_data.sources.coco_document import (
+    PERSON_ID,
+    REMEDY,
+    Annotation,
+    Box,
+    Document,
+    Id,
+    Image,
+    Query,
+    Remarker,
+    read_document,
+)
 from psbench_data.sources.source import Split
-from psbench_data.sources.text_files import utf8_text
-from psbench_data.validation import file_error
 
-_REMEDY = "Correct the file."
-Remarker = Callable[[Path, str, str, str], None]
-_Id = int | str
-_Pixel = Annotated[float, Field(allow_inf_nan=False, gt=-LIMIT, lt=LIMIT)]
-_Box = tuple[_Pixel, _Pixel, _Pixel, _Pixel]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class Image(_Model):
-    """`file_name` is relative to the image folder; `name` is what the scene is called, `file_name` if not given."""
-
-    id: _Id
-    file_name: str
-    name: str | None = None
-    width: Annotated[int, Field(gt=0, lt=2**31)] | None = None
-    height: Annotated[int, Field(gt=0, lt=2**31)] | None = None
-    camera_id: Annotated[int, Field(ge=0, lt=2**31)] | None = None
-
-
-class Annotation(_Model):
-    """`bbox` is x y w h, pixels; without a `person_id` (null, or negative) the person is unlabelled."""
-
-    id: _Id
-    image_id: _Id
-    bbox: _Box
-    person_id: _Id | None = None
-    category_id: _Id | None = None
-    iscrowd: int = 0
-
-
-class Category(_Model):
-    """A kind of object; where one is called `person`, others are left out."""
-
-    id: _Id
-    name: str
-
-
-class Query(_Model):
-    """Either the `annotation_id` of a person, or `image_id`, `bbox` and `person_id`."""
-
-    annotation_id: _Id | None = None
-    image_id: _Id | None = None
-    bbox: _Box | None = None
-    person_id: _Id | None = None
-
-
-class Info(_Model):
-    """`dataset` is what the data was exported from, and `restricted` whether its terms forbid passing it on."""
-
-    dataset: str | None = None
-    restricted: bool = False
-
-
-class Document(_Model):
-    """The file. `people` numbers the identities; without it they are numbered in the order of their ids."""
-
-    images: list[Image]
-    annotations: list[Annotation]
-    categories: list[Category] = []
-    people: list[_Id] = []
-    queries: list[Query] = []
-    info: Info = Info()
+_PEOPLE = ("person", "pedestrian")
 
 
 @dataclass
@@ -136,23 +79,25 @@ class CocoFile:
         return QueryList(np.array(scenes), np.array(boxes), np.array(person_ids))
 
 
-def read_coco(path: Path, remark: Remarker) -> CocoFile:
+def read_coco(path: Path, remark: Remarker, person_id: str = PERSON_ID) -> CocoFile:
     """Read a file.
+
+    Args:
+        path: of the file.
+        remark: is told what is odd in it.
+        person_id: the key of an annotation that says who it is; `attributes.id` is the key `id` within `attributes`.
 
     Raises:
         InputError: listing everything in it that cannot be right.
     """
-    try:
-        document = Document.model_validate_json(utf8_text(path, _REMEDY))
-    except ValidationError as error:
-        raise file_error(path, error, _REMEDY) from error
-    with RowFaults(path, _REMEDY) as faults:
+    document = read_document(path, person_id, remark)
+    with RowFaults(path, REMEDY) as faults:
         images = _images(document, faults)
         annotations = _annotations(document, images, path, remark, faults)
         labels = _labels(document, annotations.values(), faults)
         info = document.info
         data = CocoFile(people=list(labels), dataset=info.dataset, restricted=info.restricted)
-        of_image: dict[_Id, list[Annotation]] = {id_: [] for id_ in images}
+        of_image: dict[Id, list[Annotation]] = {id_: [] for id_ in images}
         for annotation in annotations.values():
             of_image[annotation.image_id].append(annotation)
         for id_, image in images.items():
@@ -175,8 +120,8 @@ def read_coco(path: Path, remark: Remarker) -> CocoFile:
     return data
 
 
-def _images(document: Document, faults: RowFaults) -> dict[_Id, Image]:
-    images: dict[_Id, Image] = {}
+def _images(document: Document, faults: RowFaults) -> dict[Id, Image]:
+    images: dict[Id, Image] = {}
     names: set[str] = set()
     for i, image in enumerate(document.images):
         with faults.row(f"images {i}"):
@@ -192,12 +137,12 @@ def _images(document: Document, faults: RowFaults) -> dict[_Id, Image]:
 
 
 def _annotations(
-    document: Document, images: dict[_Id, Image], path: Path, remark: Remarker, faults: RowFaults
-) -> dict[_Id, Annotation]:
+    document: Document, images: dict[Id, Image], path: Path, remark: Remarker, faults: RowFaults
+) -> dict[Id, Annotation]:
     """Those of people with area, by id."""
-    person = [category.id for category in document.categories if category.name.lower() == "person"]
-    kept: dict[_Id, Annotation] = {}
-    seen: set[_Id] = set()
+    person = [category.id for category in document.categories if category.name.lower() in _PEOPLE]
+    kept: dict[Id, Annotation] = {}
+    seen: set[Id] = set()
     for i, annotation in enumerate(document.annotations):
         with faults.row(f"annotations {i}"):
             if annotation.id in seen:
@@ -230,7 +175,7 @@ def _labels(document: Document, annotations: object, faults: RowFaults) -> dict[
 
 
 def _query(
-    query: Query, annotations: dict[_Id, Annotation], position: dict[_Id, int]
+    query: Query, annotations: dict[Id, Annotation], position: dict[Id, int]
 ) -> tuple[int, np.ndarray, str | None]:
     if query.annotation_id is not None:
         if query.annotation_id not in annotations:
@@ -247,7 +192,7 @@ def _query(
     return position[query.image_id], box, _label(query.person_id)
 
 
-def _label(person_id: _Id | None) -> str | None:
+def _label(person_id: Id | None) -> str | None:
     if person_id is None or re.fullmatch(r"|-\d+", label := str(person_id), re.ASCII):
         return None
     return label
@@ -260,6 +205,6 @@ def _by_number(label: str) -> tuple[bool, int, str, str]:
     return not is_number, len(digits), digits, label
 
 
-def _xyxy(bbox: _Box) -> np.ndarray:
+def _xyxy(bbox: Box) -> np.ndarray:
     x, y, w, h = bbox
     return np.array([x, y, x + w, y + h])

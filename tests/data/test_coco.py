@@ -268,6 +268,65 @@ def test_both_broken_files_are_told(tmp_path: Path) -> None:
     ]
 
 
+def _with_people_under(root: Path, key: str) -> Path:
+    """The example with its identities under another key, dotted where it is within another."""
+    path = _write(root) / "test.json"
+    document = json.loads(path.read_text())
+    outer, _, inner = key.partition(".")
+    for annotation in document["annotations"]:
+        person = annotation.pop("person_id")
+        annotation[outer] = {"occluded": False, inner: person} if inner else person
+    path.write_text(json.dumps(document))
+    return root
+
+
+@pytest.mark.parametrize("key", ["track_id", "attributes.person_id", "attributes.id"])
+def test_people_may_be_known_by_another_key(tmp_path: Path, key: str) -> None:
+    plain = psbench_data.load("coco", root=_write(tmp_path / "plain"))
+    named = psbench_data.load("coco", root=_with_people_under(tmp_path / "named", key), person_id=key)
+    assert named.fingerprint == plain.fingerprint
+    assert named.split("test").identities == plain.split("test").identities
+    assert named.protocol("regular").digest == plain.protocol("regular").digest
+    # Opened without the key, it is not what the cache holds of it.
+    unknown = psbench_data.load("coco", root=tmp_path / "named")
+    assert (unknown.protocols, unknown.split("test").identities) == ((), ())
+
+
+def test_where_nobody_is_known_the_keys_are_named(tmp_path: Path) -> None:
+    root = _with_people_under(tmp_path, "attributes.id")
+    with pytest.raises(InputError, match=r"test.json: no annotation has the key 'track_id'.*KEY\): attributes.id\."):
+        psbench_data.load("coco", root=root, person_id="track_id")
+    for unusable in ("", "attributes.", 3, None):
+        with pytest.raises(InputError, match=r"coco: person_id is .*, expected a key"):
+            psbench_data.load("coco", root=root, person_id=unusable)
+
+    def said(*arguments: str) -> str:
+        return " ".join(CliRunner().invoke(app, [*arguments]).output.split())
+
+    assert "nobody to search for" in said("summary", "coco", str(root))
+    assert "-O person_id=KEY): attributes.id." in said("doctor", str(root), "--images", "skip")
+    named = ("-O", "person_id=attributes.id")
+    assert "regular 1 6 5" in said("summary", "coco", str(root), *named)
+    found = said("doctor", str(root), "--images", "skip", *named)
+    assert "Protocols that can be used: regular, multi-view, same-camera." in found
+    with pytest.raises(InputError, match=r"no protocol, as there is nobody to search for. `psbench-data doctor"):
+        psbench_data.load("coco", root=root).require_protocols()
+
+
+def test_an_export_with_its_images_is_recognised(tmp_path: Path, world_root: Path) -> None:
+    """Its images lie in the folders of CUHK-SYSU."""
+    export_coco(psbench_data.load("cuhk_sysu", root=world_root), tmp_path / "export", copy_images=True)
+    report = psbench_data.doctor(tmp_path / "export", images="skip")
+    assert (report.name, report.exit_status) == ("coco", 0)
+
+
+def test_pedestrians_are_people(tmp_path: Path) -> None:
+    annotations = [{"id": i, "image_id": 0, "bbox": [i, 0, 5, 5], "category_id": i} for i in (1, 2)]
+    categories = [{"id": 1, "name": "car"}, {"id": 2, "name": "Pedestrian"}]
+    dataset = psbench_data.load("coco", root=_write(tmp_path, annotations=annotations, categories=categories))
+    assert dataset.split("test").boxes.tolist() == [[2, 0, 7, 5]]
+
+
 def test_options_of_the_command_line_may_be_negative(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["summary", "coco", str(_write(tmp_path)), "-O", "seed=-1"])
     assert result.exit_code == 1
