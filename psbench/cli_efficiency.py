@@ -1,4 +1,4 @@
-"""The command `psbench efficiency`."""
+"""The commands `psbench efficiency` and `psbench cost`."""
 
 from __future__ import annotations
 
@@ -81,6 +81,29 @@ def efficiency(
     if json_output is not None:
         result.save(json_output)
     typer.echo(to_markdown(result), nl=False)
+
+
+@complain_on_input_error
+def cost(
+    model: Annotated[str, typer.Argument(help="A model of the zoo, for example seqnet.", show_default=False)],
+    size: Annotated[str, typer.Option(help="Height and width of the image, pixels.")] = "900x1500",
+    rois: Annotated[int, typer.Option(min=0, help="Proposals that the heads see.")] = 300,
+    people: Annotated[int, typer.Option(min=0, help="Of these, how many a second stage sees.")] = 10,
+    changes: Annotated[
+        list[str], typer.Option("--set", help="An option of the model, e.g. backbone=resnet18. Repeatable.")
+    ] = [],  # noqa: B006
+) -> None:
+    """Count a model's parameters and the multiply-adds (10^9, GMAC) of detecting the people of one image.
+
+    Example: psbench cost seqnet --size 900x1500
+    """
+    require_zoo()
+    from psbench import zoo
+    from psbench.zoo.cost import cost as count
+
+    height, width = parsed_size(size)
+    made = zoo.create(model, num_identities=1, **parsed_changes(changes))
+    typer.echo(str(count(made, height, width, rois=rois, people=people)))
 
 
 def parsed_size(given: str) -> tuple[int, int]:

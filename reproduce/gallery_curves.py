@@ -5,27 +5,11 @@ from table13 import ROWS as MOVIENET_CS_ROWS
 from table13 import TABLE
 
 from psbench.pairwise import PROPOSALS
-from psbench.reporting.table import Axis, Source, Table, accuracy
-from psbench.reproduction import Cell, Script, run_scripts
+from psbench.reporting.table import Table
+from psbench.reproduction import Script, run_scripts
+from psbench.reproduction.demo_tables import GALLERY_CURVES as CUHK_SYSU
+from psbench.reproduction.demo_tables import SIZES_AXIS as AXIS
 
-AXIS = Axis(heading="scenes in each query's gallery")
-CUHK_SYSU = Table(
-    name="gallery_curves",
-    title="CUHK-SYSU over the gallery's size",
-    sources=(
-        Source(
-            words="figure of the GLCNet README, first version, read off the picture (to about 0.05 mAP)",
-            data="glcnet_figure_gallery_curves",
-            key=("method",),
-        ),
-    ),
-    labels=(("method", "Method"),),
-    columns=tuple(
-        accuracy(Cell("cuhk_sysu", f"gallery-{size}"), f"gallery {size}") for size in (50, 100, 500, 1000, 2000, 4000)
-    ),
-    axis=AXIS,
-    remarks=("IGPN keeps 10, 10, 25, 25, 25 and 50 proposals a query.",),
-)
 CUHK_SYSU_ROWS = (
     system("OIM", row=11),
     system("NAE"),

@@ -8,7 +8,7 @@ from psbench.reproduction import Cell, CostRow, MeasuredRow, run_script
 COST = Columns(
     heading="Cost of one image",
     metrics=(
-        Metric(field="mem_gb", heading="memory (GB)", best="lowest", of_device=True),
+        Metric(field="mem_gb", heading="memory (GB)", digits=2, best="lowest", of_device=True),
         Metric(field="params_m", heading="parameters (M)", best="lowest"),
         Metric(field="speed_fps", heading="images/s", of_device=True),
     ),

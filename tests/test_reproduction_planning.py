@@ -8,8 +8,9 @@ import pytest
 
 from psbench import InputError
 from psbench.reproduction import Cell, CostRow, MeasuredRow, Script, Workspace
-from psbench.reproduction.jobs import evaluation_of, network_of, prediction_of, protocol_digests
+from psbench.reproduction.jobs import Job, evaluation_of, network_of, prediction_of, protocol_digests
 from psbench.reproduction.planning import Plan, Planner
+from psbench.reproduction.tasks import Make
 from psbench.training import recipe_for
 from psbench.zoo.seqnet import SeqNetOptions
 from psbench_data import PersonSearchDataset
@@ -146,21 +147,63 @@ def test_a_network_that_others_need_is_made_first(world_root: Path, monkeypatch:
     assert [network.name for network in job.needs] == [start.network.name]
 
 
-def test_searches_are_planned_by_protocol(world_root: Path) -> None:
-    """A pairwise model is asked gallery by gallery; one search serves all numbers of proposals."""
-    rows = [
-        MeasuredRow(
-            method=f"IGPN {keep}",
-            recipe="seqnet-demo",
-            demo_recipe="seqnet-demo",
-            keep={"gallery-50": keep, "gallery-all": 2 * keep},
-        )
-        for keep in (5, 10)
-    ]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("psbench.reproduction.planning._searches", lambda _: True)
-        [job] = plan(world_root.parent, rows).jobs
-    assert [(p.protocol, p.keep) for p in job.predictions] == [("gallery-50", 10), ("gallery-all", 20)]
+def _searching(world_root: Path, rows: list[MeasuredRow], monkeypatch: pytest.MonkeyPatch) -> Job:
+    """The job of a model that searches query by query."""
+    monkeypatch.setattr("psbench.reproduction.planning._searches", lambda model: model == "seqnet")
+    return plan(world_root.parent, rows).jobs[-1]
+
+
+def _igpn(keep: Any, **more: Any) -> MeasuredRow:
+    return MeasuredRow(method=f"IGPN {keep}", recipe="seqnet-demo", demo_recipe="seqnet-demo", keep=keep, **more)
+
+
+def test_a_pairwise_model_searches_once(world_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All galleries, and keeps of each what is enough for every row."""
+    rows = [_igpn({"gallery-50": keep, "gallery-all": 2 * keep}) for keep in (5, 10)]
+    [search] = _searching(world_root, rows, monkeypatch).predictions
+    assert search.kept == {"gallery-50": 10, "gallery-all": 20}
+    assert [(e.protocol, e.keep) for e in search.evaluations] == [
+        ("gallery-50", 5), ("gallery-all", 10), ("gallery-50", 10), ("gallery-all", 20),
+    ]  # fmt: skip
+    # Without a number, there are all; of the other gallery as many as before.
+    [search] = _searching(world_root, [*rows, _igpn({"gallery-50": 3})], monkeypatch).predictions
+    assert search.kept == {"gallery-50": 10, "gallery-all": None}
+
+
+def test_rankings_are_of_the_one_search(world_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reid = {"reid": "reid_resnet50-demo", "reid_demo": "reid_resnet50-demo"}
+    rows = [_igpn({"gallery-50": 4, "gallery-all": 8}, **reid), _igpn(6, **reid)]
+    job = _searching(world_root, rows, monkeypatch)
+    assert [prediction.kept for prediction in job.predictions] == [{"gallery-50": 6}, {"gallery-all": 8}]
+    searches = [prediction.proposals for prediction in job.predictions]
+    assert searches[0] == searches[1]
+    assert searches[0] is not None
+    assert searches[0].kept == {"gallery-50": 6, "gallery-all": 8}
+    # The same one where the model's own similarities are asked for, too.
+    both = _searching(world_root, [*rows, _igpn(5)], monkeypatch).predictions
+    assert [prediction.reid is None for prediction in both] == [False, False, True]
+    assert both[2].model_copy(update={"evaluations": ()}) == both[0].proposals == searches[0]
+    assert Make(job=job).searches == 2
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "serves"),
+    [
+        ({"gallery-50": 5}, {"gallery-50": 5}, True),
+        ({"gallery-50": 5, "gallery-all": 5}, {"gallery-all": 4}, True),
+        ({"gallery-50": None, "gallery-all": 5}, {"gallery-50": 7}, True),
+        ({"gallery-50": None}, {"gallery-50": None}, True),
+        ({"gallery-50": 5}, {"gallery-50": 6}, False),
+        ({"gallery-50": 5}, {"gallery-50": None}, False),
+        ({"gallery-50": None}, {"gallery-50": 5, "gallery-all": 5}, False),
+    ],
+)
+def test_a_search_serves_who_asks_for_less(
+    world: PersonSearchDataset, there: dict[str, int | None], asked: dict[str, int | None], serves: bool
+) -> None:
+    network, digests = network_of(RECIPE, world), protocol_digests(world)
+    made, wanted = (prediction_of(network, digests, kept=kept) for kept in (there, asked))
+    assert wanted.served_by(made.pairwise_name) == serves
 
 
 def test_demo_asks_every_dataset_of_one_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

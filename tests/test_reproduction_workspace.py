@@ -7,18 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from psbench import InputError, zoo
+from psbench import InputError, PairwisePredictions, zoo
 from psbench.reporting.measured import Measured, MeasuredCost
-from psbench.reproduction import MeasuredRow, Workspace
+from psbench.reproduction import MeasuredRow, Script, Workspace
 from psbench.reproduction.jobs import Data, Job, cost_job, given_network
+from psbench.reproduction.planning import Planner
 from psbench.reproduction.script import Policy, works_to_do
 from psbench.reproduction.tasks import Make
 from psbench.reproduction.timing import time_job, timing_of
 from psbench.training import Run, recipe_for
 from psbench.zoo.weights import WEIGHTS_FILE, describe, file_digest, save_weights
 from psbench_data import PersonSearchDataset
+from tests.models.guided import assert_same
 from tests.tiny_plans import FEW, drawn, forbid, numbers_of, plan_of
-from tests.tiny_script import CELLS, ROWS, TINY, tiny
+from tests.tiny_script import CELLS, ROWS, TINY, tiny, write
 
 RECIPE = recipe_for("seqnet-demo").override(TINY)
 NAE = recipe_for("nae-demo").override(TINY)
@@ -234,7 +236,35 @@ def test_one_search_serves_all_who_rank_what_it_finds(tmp_path: Path, monkeypatc
     ]
     made = [path.name for path in (workspace.folder / "predictions").iterdir()]
     assert f"{names['oim']}-train" in made
-    # For each of two protocols one search that keeps enough for all, and one ranking.
-    of_igpn = sorted(name.rpartition("-")[2] for name in made if name.startswith(names["igpn"]))
-    assert of_igpn == ["3", "3", "6", "6"]
+    # One search of both protocols that keeps enough for all, and of each protocol one ranking.
+    of_igpn = sorted(name.removeprefix(names["igpn"])[18:] for name in made if name.startswith(names["igpn"]))
+    assert of_igpn == ["gallery-50-3", "gallery-50-6+gallery-all-6", "gallery-all-3"]
     assert Run.load(workspace.run_folder(plan.jobs[1].network)).record.detections is not None
+    _numbers_are_those_of_single_searches(workspace, few, rows, monkeypatch)
+
+
+def _numbers_are_those_of_single_searches(
+    workspace: Workspace, few: PersonSearchDataset, rows: list[MeasuredRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same networks, each protocol in a folder of its own; where both are there, none is searched again."""
+    measured = numbers_of(plan_of(workspace, few, rows=rows), workspace)
+    for column, cell in enumerate(CELLS):
+        other = Workspace(workspace.folder.with_name(cell.protocol), progress=False)
+        shutil.copytree(workspace.folder / "runs", other.folder / "runs")
+        plan = Planner(other, few.root.parent).plan([Script(rows=rows, cells=[cell], write=write)])
+        for job in plan.jobs:
+            other.carry_out(job)
+        folders = sorted((other.folder / "predictions").glob(f"igpn-*-{cell.protocol}-*"))
+        assert sorted(path.name[-2:] for path in folders) == ["-3", "-6"]
+        # The ranking has the same name in both.
+        [ranked] = (path for path in folders if path.name.endswith("-3"))
+        both = (PairwisePredictions.load(one.folder / "predictions" / ranked.name) for one in (workspace, other))
+        assert_same(*both)
+        assert numbers_of(plan, other) == measured[column :: len(CELLS)]
+    forbid(monkeypatch, "psbench.inference.search_into")
+    shutil.rmtree(workspace.folder / "evaluations")
+    plan = Planner(workspace, few.root.parent).plan([Script(rows=rows, cells=CELLS[1:], write=write)])
+    assert plan.missing(workspace)
+    for job in plan.jobs:
+        workspace.carry_out(job)
+    assert numbers_of(plan, workspace) == measured[1::2]

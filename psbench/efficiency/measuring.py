@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -61,6 +62,7 @@ def measure(
     made = subject.model()
     parameters = [(p.numel(), p.requires_grad) for p in made.parameters()]
     kind = model_class(model).trains_on
+    _require_options(model, kind)
     of_sizes, searches, counted = list[AtSize](), list[Search](), cost(made, *SIZES[0])
     with torch.no_grad(), computing_in(settings.precision, settings.device):
         if kind == "crops":
@@ -157,6 +159,17 @@ def _checked(options: Mapping[str, Any]) -> Mapping[str, Any]:
     if wrong := [name for name in options if name in _FOLLOW]:
         raise InputError(f"{name} cannot be set here, it follows from {_FOLLOW[name]}. Leave it out." for name in wrong)
     return options
+
+
+def _require_options(model: str, kind: str) -> None:
+    """Refuse a model of another package that cannot be told what the procedure sets."""
+    known = {field.name for field in dataclasses.fields(model_class(model).options_type)}
+    wanted = {"scenes": (*_FOLLOW,), "crops": ("size",), "pairs": ("min_size", "max_size")}[kind]
+    if lacking := [name for name in wanted if name not in known]:
+        raise InputError(
+            f"{model} has no option {', '.join(lacking)}, which the procedure sets (docs/performance.md). Add it to "
+            "the model; `psbench cost` needs none."
+        )
 
 
 def _sizes(sizes: Sequence[ImageSize]) -> list[ImageSize]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, get_args
@@ -12,12 +11,11 @@ import torch
 from psbench.efficiency.pictures import MIXES, average_people
 from psbench.efficiency.result import Precision
 from psbench.intake import is_whole
-from psbench.processes import this_process
+from psbench.processes import decoding_workers, this_process
 from psbench_data import InputError
 from psbench_data.errors import near_names
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-_WORKERS = 4
 
 
 class _Usual(NamedTuple):
@@ -115,14 +113,10 @@ class Settings:
             images=images or usual.images,
             warm_up=usual.warm_up if warm_up is None else warm_up,
             batches=usual.batches if batches is None else tuple(sorted({1, *batches})),
-            workers=_usual_workers(chosen) if workers is None else workers,
+            workers=decoding_workers(chosen) if workers is None else workers,
             scenes=scenes or usual.scenes,
             queries=usual.queries,
         )
-
-
-def _usual_workers(device: torch.device) -> int:
-    return min(_WORKERS, os.cpu_count() or 1) if device.type == "cuda" else 0
 
 
 def _device(name: str | None) -> torch.device:

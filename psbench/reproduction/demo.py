@@ -16,11 +16,11 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "cuhk_sysu": {"gallery_entries": (50, 100, 150, 200, 250, 300)},
     "prw": {"test_scenes": 300, "test_identities": 24},
     "movienet_cs": {
-        "train_scenes": 240,
-        "test_scenes": 300,
-        "train_identities": 60,
-        "test_identities": 60,
-        "gallery_entries": (100, 150, 200),
+        "train_scenes": 200,
+        "test_scenes": 240,
+        "train_identities": 50,
+        "test_identities": 48,
+        "gallery_entries": (80, 120, 160),
     },
 }
 """What differs from the usual drawn people: CUHK-SYSU has a gallery of every name; PRW has fewer queries, of which

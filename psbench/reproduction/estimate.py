@@ -93,8 +93,10 @@ def _estimate(job: Job, timing: Timing, workspace: Workspace) -> Estimate:
 def _prediction(prediction: Prediction, dataset: PersonSearchDataset, timing: Timing) -> tuple[int, float]:
     """Images, and seconds."""
     scenes, rate = len(dataset.split("test")), timing.prediction_rate or math.inf
-    if prediction.protocol is not None:
-        pairs = int(dataset.protocol(prediction.protocol).gallery_sizes.sum())
+    if prediction.kept:
+        from psbench.inference.pairing import Pairing
+
+        pairs = Pairing.of(dataset, list(prediction.kept), keep=None, method="").count
         return scenes, scenes / rate + pairs / (timing.pair_rate or math.inf)
     # All protocols ask about the same people, or about some of them.
     queries = max(len(dataset.protocol(name).queries) for name in dataset.protocols)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -83,11 +84,11 @@ class Prediction(BaseModel):
     """What a network finds in a dataset's test scenes.
 
     Attributes:
-        name: of the folder with the predictions.
+        name: of the folder with the predictions, or its beginning.
         ground_truth_boxes: whether annotated boxes are embedded instead of detecting.
         reid: the re-ID network that ranks what is found; None leaves it to the network itself.
-        protocol: whose galleries are searched, by a pairwise model; None for all at once.
-        keep: proposals a query that are enough for every evaluation, of a pairwise model; None for all.
+        kept: the protocols whose galleries a pairwise model searches, or a re-ID network ranks, and how many proposals
+            a query are enough there for every evaluation, None for all; empty for models of other kinds.
         proposals: what a pairwise model found that the re-ID network ranks.
         evaluations: of these predictions.
     """
@@ -97,8 +98,7 @@ class Prediction(BaseModel):
     name: str
     ground_truth_boxes: bool = False
     reid: Network | None = None
-    protocol: str | None = None
-    keep: int | None = None
+    kept: dict[str, int | None] = {}
     proposals: Prediction | None = None
     evaluations: tuple[Evaluation, ...] = ()
 
@@ -106,6 +106,18 @@ class Prediction(BaseModel):
     def context(self) -> bool:
         """Whether what is around each query has to be predicted, too."""
         return any(evaluation.cbgm for evaluation in self.evaluations)
+
+    @property
+    def pairwise_name(self) -> str:
+        """Of the folder with what a pairwise model found: it tells where that is, and how many are kept."""
+        galleries = (f"{protocol}-{kept or 'all'}" for protocol, kept in self.kept.items())
+        return f"{self.name}-{'+'.join(galleries)}"
+
+    def served_by(self, pairwise_name: str) -> bool:
+        """Whether a folder whose name begins alike is of all these protocols, and keeps enough."""
+        parts = [part.rpartition("-") for part in pairwise_name.removeprefix(f"{self.name}-").split("+")]
+        there = {protocol: math.inf if kept == "all" else int(kept) for protocol, _, kept in parts}
+        return all(there.get(protocol, 0) >= (kept or math.inf) for protocol, kept in self.kept.items())
 
 
 class Job(BaseModel):
@@ -222,16 +234,15 @@ def prediction_of(
     *,
     ground_truth_boxes: bool = False,
     reid: Network | None = None,
-    protocol: str | None = None,
-    keep: int | None = None,
+    kept: Mapping[str, int | None] | None = None,
     proposals: Prediction | None = None,
     evaluations: Iterable[Evaluation] = (),
 ) -> Prediction:
     """A network's predictions; the arguments are as in `Prediction`, the digests those of the dataset's protocols."""
     key = digest_of(
         network=network.name,
-        # The queries of all protocols are embedded at once.
-        protocols=digests if protocol is None else {protocol: digests[protocol]},
+        # The queries of all protocols are embedded at once; a search is of whichever its folder's name tells.
+        protocols=digests,
         ground_truth_boxes=ground_truth_boxes,
         reid=reid and reid.name,
     )
@@ -239,8 +250,7 @@ def prediction_of(
         name=f"{network.name}-{key}",
         ground_truth_boxes=ground_truth_boxes,
         reid=reid,
-        protocol=protocol,
-        keep=keep,
+        kept=dict(kept or {}),
         proposals=proposals,
         evaluations=tuple(dict.fromkeys(evaluations)),
     )

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
-from psbench.reporting.measured import Measured, MeasuredCost
+from psbench.reproduction.asked import Asked, AskedCost, Opened, jobs_of
 from psbench.reproduction.given import Given
 from psbench.reproduction.jobs import (
     CostJob,
     Data,
-    Evaluation,
     Job,
     Network,
     cost_job,
@@ -20,7 +18,6 @@ from psbench.reproduction.jobs import (
     given_network,
     model_options,
     network_of,
-    prediction_of,
     protocol_digests,
 )
 from psbench.reproduction.rows import Cell, CostRow, MeasuredRow, Script
@@ -28,62 +25,7 @@ from psbench.reproduction.tasks import Make, Measure
 from psbench.reproduction.workspace import Workspace
 from psbench.training.recipe import Recipe
 from psbench.training.recipes import recipe_for, recipes
-from psbench_data import InputError, PersonSearchDataset
-
-
-class Opened(NamedTuple):
-    """A dataset, how it was opened, and the digests of its protocols."""
-
-    data: Data
-    dataset: PersonSearchDataset
-    digests: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A cell of a row: what it is measured on, and the evaluation that fills it.
-
-    Attributes:
-        row, cell: see there.
-        network: that is measured.
-        reid: that ranks what it finds.
-        opened: the cell's dataset.
-        searched: the protocol, where the network searches for each query by itself.
-        evaluation: of its predictions.
-    """
-
-    row: MeasuredRow
-    cell: Cell
-    network: Network
-    reid: Network | None
-    opened: Opened
-    searched: str | None
-    evaluation: Evaluation
-
-    def measured(self, workspace: Workspace) -> Measured | None:
-        """The number, if it is there."""
-        found, options = workspace.measured(self.evaluation), dict(self.cell.data_options)
-        return found and replace(found, row=self.row.row, method=self.row.method, data_options=options)
-
-
-@dataclass(frozen=True)
-class AskedCost:
-    """A row of costs, and the job that fills it.
-
-    Attributes:
-        row, job: see there.
-        synthetic: whether it is the demo's.
-    """
-
-    row: CostRow
-    job: CostJob
-    synthetic: bool
-
-    def measured(self, workspace: Workspace) -> MeasuredCost | None:
-        """The numbers, if they are there."""
-        if (cost := workspace.cost(self.job)) is None:
-            return None
-        return MeasuredCost.of(cost, method=self.row.method, row=self.row.row, synthetic=self.synthetic)
+from psbench_data import InputError
 
 
 @dataclass(frozen=True)
@@ -169,7 +111,7 @@ class Planner:
             raise InputError(impossible)
         every = [one for of_script in asked for one in of_script]
         costs = {one.job.name: one.job for one in every if isinstance(one, AskedCost)}
-        return Plan(asked, _jobs([one for one in every if isinstance(one, Asked)]), list(costs.values()), impossible)
+        return Plan(asked, jobs_of([one for one in every if isinstance(one, Asked)]), list(costs.values()), impossible)
 
     def _asked(self, row: MeasuredRow, cell: Cell) -> Iterator[Asked]:
         """The cell, unless the row has none there."""
@@ -192,8 +134,7 @@ class Planner:
             cbgm=row.cbgm,
             keep=row.keep if row.keep is None or isinstance(row.keep, int) else row.keep.get(cell.protocol),
         )
-        searched = cell.protocol if _searches(recipe.model) else None
-        yield Asked(row, cell, network, reid, opened, searched, evaluation)
+        yield Asked(row, cell, network, reid, opened, _searches(recipe.model), evaluation)
 
     def _asked_cost(self, row: CostRow) -> AskedCost:
         demo = self.data_root is None
@@ -232,57 +173,6 @@ class Planner:
             where = self.given.expected(recipe)
             raise _ImpossibleError(f"{self.given.folder}: has no weights of {recipe.name}, expected as {where}")
         return given_network(recipe, opened.dataset, weights)
-
-
-def _jobs(asked: Sequence[Asked]) -> list[Job]:
-    """A job a network: what is asked of it put together, after the jobs of the networks that it needs."""
-    networks: dict[str, tuple[Network, Opened]] = {}
-
-    def add(network: Network, opened: Opened) -> None:
-        for before in network.needs:
-            add(before, opened)
-        networks.setdefault(network.name, (network, opened))
-
-    for one in asked:
-        if one.reid:
-            add(one.reid, one.opened)
-    for one in asked:
-        add(one.network, one.opened)
-    return [
-        _job(network, opened, [one for one in asked if one.network.name == name])
-        for name, (network, opened) in networks.items()
-    ]
-
-
-def _job(network: Network, opened: Opened, asked: Sequence[Asked]) -> Job:
-    kinds: dict[tuple[bool, str, str | None], list[Asked]] = {}
-    for one in asked:
-        kinds.setdefault((one.row.ground_truth_boxes, one.reid.name if one.reid else "", one.searched), []).append(one)
-    predictions = []
-    for (ground_truth_boxes, _, searched), alike in kinds.items():
-        reid = alike[0].reid
-        # One search of a gallery serves itself and all who rank what it finds.
-        keep = None if searched is None else _most(one for one in asked if one.searched == searched)
-        found = prediction_of(network, opened.digests, protocol=searched, keep=keep) if searched and reid else None
-        predictions.append(
-            prediction_of(
-                network,
-                opened.digests,
-                ground_truth_boxes=ground_truth_boxes,
-                reid=reid,
-                protocol=searched,
-                keep=_most(alike) if found else keep,
-                proposals=found,
-                evaluations=[one.evaluation for one in alike],
-            )
-        )
-    return Job(network=network, data=opened.data, predictions=tuple(predictions))
-
-
-def _most(asked: Iterable[Asked]) -> int | None:
-    """How many proposals a query are enough for all; None where one asks for all."""
-    counts = [one.evaluation.keep for one in asked]
-    return None if None in counts else max(count for count in counts if count is not None)
 
 
 def _searches(model: str) -> bool:

@@ -35,7 +35,7 @@ class Make(BaseModel):
     @property
     def searches(self) -> int:
         """In how many galleries it searches query by query, which takes longest."""
-        return sum(prediction.protocol is not None for prediction in self.job.predictions)
+        return len({protocol for prediction in self.job.predictions for protocol in prediction.kept})
 
     def anew(self) -> Make:
         """The same, but for what is there."""

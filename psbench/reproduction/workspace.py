@@ -12,7 +12,6 @@ logs/NAME.log        what a job had to say
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -219,11 +218,12 @@ class Workspace:
         reid = self._model(prediction.reid, dataset) if prediction.reid else None
         usual: dict[str, Any] = {"method": network.recipe["name"], "workers": _workers(), "progress": self.progress}
         if found:
-            rescore_into(reid, dataset, folder, proposals=found, keep=prediction.keep, **usual)
+            [(protocol, keep)] = prediction.kept.items()
+            rescore_into(reid, dataset, folder, proposals=found, protocol=protocol, keep=keep, **usual)
             return
         model = self._model(network, dataset)
-        if prediction.protocol is not None:
-            search_into(model, dataset, folder, protocol=prediction.protocol, keep=prediction.keep, **usual)
+        if prediction.kept:
+            search_into(model, dataset, folder, protocol=list(prediction.kept), keep=prediction.kept, **usual)
             return
         predict_into(
             two_step(model, reid) if reid else model,
@@ -239,14 +239,11 @@ class Workspace:
         if prediction is None:
             return []
         folder = self.folder / "predictions" / prediction.name
-        around = folder.with_name(f"{folder.name}-context")
-        if prediction.protocol is None:
+        if not prediction.kept:
+            around = folder.with_name(f"{folder.name}-context")
             return [around] if prediction.context else [folder, around]
-        if prediction.keep is None:
-            return [folder]
-        kept = {int(path.name.rpartition("-")[2]) for path in folder.parent.glob(f"{folder.name}-*")}
-        enough = [prediction.keep, *sorted(count for count in kept if count > prediction.keep)]
-        return [*(folder.with_name(f"{folder.name}-{count}") for count in enough), folder]
+        others = sorted(path for path in folder.parent.glob(f"{folder.name}-*") if prediction.served_by(path.name))
+        return [folder.with_name(prediction.pairwise_name), *others]
 
     def _measure(self, network: Network, prediction: Prediction, dataset: PersonSearchDataset) -> None:
         from psbench.zoo.weights import WEIGHTS_FILE
@@ -255,7 +252,7 @@ class Workspace:
         if not missing:
             return
         folder = self._predicted(network, prediction, dataset)
-        found = (Predictions if prediction.protocol is None else PairwisePredictions).load(folder)
+        found = (PairwisePredictions if prediction.kept else Predictions).load(folder)
         facts = facts_of(network.given or self.run_folder(network) / WEIGHTS_FILE, prediction, dataset)
 
         def how(evaluation: Evaluation) -> tuple[bool, int]:
@@ -294,6 +291,6 @@ class Workspace:
 
 def _workers() -> int:
     """Processes that decode images beside a GPU."""
-    from psbench.processes import this_process
+    from psbench.processes import decoding_workers, this_process
 
-    return min(4, os.cpu_count() or 1) if this_process().device.type == "cuda" else 0
+    return decoding_workers(this_process().device)
