@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options
+from psbench_data.console import DatasetOptions, complain_on_input_error, complete_dataset, parsed_options
 
 if TYPE_CHECKING:
     from psbench import CBGM, Evaluation
 
-Data = Annotated[str, typer.Option("--data", help="A name from `psbench-data list`.")]
+Data = Annotated[str, typer.Option("--data", help="A name from `psbench-data list`.", autocompletion=complete_dataset)]
 Root = Annotated[Path, typer.Option("--root", help="The dataset's top folder.", show_default=False)]
 Folder = Annotated[Path, typer.Argument(help="A predictions folder.", show_default=False)]
 _Protocols = Annotated[list[str], typer.Option("--protocol", help="One protocol, or several; all by default.")]
-_Threshold = Annotated[
+Threshold = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="Leave out detections below this score. 0.5, or the preset's, if not given."),
 ]
-_Cbgm = Annotated[str | None, typer.Option(metavar="K1,K2", help="Match the people around, e.g. 10,3.")]
-_Preset = Annotated[str, typer.Option(help="Whose rules: default, seqnet, glcnet, nae, oim, pcnet, alignps or pstr.")]
-_Keep = Annotated[
+Cbgm = Annotated[str | None, typer.Option(metavar="K1,K2", help="Match the people around, e.g. 10,3.")]
+Preset = Annotated[str, typer.Option(help="Whose rules: default, seqnet, glcnet, nae, oim, pcnet, alignps or pstr.")]
+Keep = Annotated[
     int | None, typer.Option(min=1, help="Of pairwise predictions: keep so many proposals a query, over its gallery.")
 ]
-_Device = Annotated[str | None, typer.Option(help="Compute similarities with torch there, e.g. cuda.")]
+Device = Annotated[str | None, typer.Option(help="Compute similarities with torch there, e.g. cuda.")]
 _Json = Annotated[Path | None, typer.Option("--json", help="Also write the full numbers to this file.")]
 
 
@@ -38,12 +38,12 @@ def evaluate(
     data: Data = "cuhk_sysu",
     option: DatasetOptions = None,
     protocols: _Protocols = [],  # noqa: B006
-    preset: _Preset = "default",
+    preset: Preset = "default",
     audit: Annotated[bool, typer.Option("--audit", help="Compare the rules of all published evaluators.")] = False,
-    det_threshold: _Threshold = None,
-    cbgm: _Cbgm = None,
-    keep: _Keep = None,
-    device: _Device = None,
+    det_threshold: Threshold = None,
+    cbgm: Cbgm = None,
+    keep: Keep = None,
+    device: Device = None,
     by: Annotated[
         list[str], typer.Option("--by", help="Break mAP down by a column: camera_id, box_height, matches, ...")
     ] = [],  # noqa: B006
@@ -75,7 +75,7 @@ def evaluate(
         faults.append("--errors: the queries of pairwise predictions share no detections. Leave it out for these.")
     if faults:
         raise InputError(faults)
-    chosen = [dataset.protocol(name) for name in protocols or dataset.protocols]
+    chosen = [dataset.protocol(name) for name in protocols or dataset.require_protocols()]
     options: dict[str, Any] = {"det_threshold": det_threshold, "cbgm": cbgm_of(cbgm), "device": device}
     evaluations = evaluate_all(loaded, chosen, preset=preset, keep=keep, progress=True, **options)
     typer.echo(f"{dataset.name}: {dataset.origin}\n")
@@ -113,11 +113,11 @@ def compare(
     option: DatasetOptions = None,
     protocols: _Protocols = [],  # noqa: B006
     metric: Annotated[str, typer.Option(help="map, or top1, top5 ...")] = "map",
-    preset: _Preset = "default",
-    det_threshold: _Threshold = None,
-    cbgm: _Cbgm = None,
-    keep: _Keep = None,
-    device: _Device = None,
+    preset: Preset = "default",
+    det_threshold: Threshold = None,
+    cbgm: Cbgm = None,
+    keep: Keep = None,
+    device: Device = None,
     queries: Annotated[int, typer.Option(min=0, help="How many of the largest losses and gains to list.")] = 5,
     json_output: _Json = None,
     per_query: Annotated[Path | None, typer.Option(help="Also write a Parquet file with one row a query.")] = None,
@@ -137,7 +137,7 @@ def compare(
     from psbench_data.atomic import new_file, place_faults
 
     dataset = load(data, root=root, **parsed_options(option))
-    chosen = [dataset.protocol(name) for name in protocols or dataset.protocols]
+    chosen = [dataset.protocol(name) for name in protocols or dataset.require_protocols()]
     if faults := [*place_faults(json_output), *place_faults(per_query), *metric_faults(metric)]:
         raise InputError(faults)
     both = [load_predictions(folder) for folder in (a, b)]

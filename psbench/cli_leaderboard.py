@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from psbench.cli_judging import Folder, Root
-from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options
+from psbench.cli_judging import Device, Folder, Root
+from psbench.leaderboard import BOARD
+from psbench_data.console import DatasetOptions, complain_on_input_error, list_input_errors, parsed_options
 
 if TYPE_CHECKING:
     from psbench.leaderboard import Entry
 
 card_app = typer.Typer(no_args_is_help=True, help="Cards of methods, for `psbench submit`.")
-leaderboard_app = typer.Typer(no_args_is_help=True, help="Leaderboards: verify entries, check changes, render pages.")
+leaderboard_app = typer.Typer(no_args_is_help=True, help="Verify entries, check changes, render pages.")
 
 _Board = Annotated[Path, typer.Option("--board", help="The folder of the leaderboards.")]
-_BOARD = Path("leaderboards")
-_Device = Annotated[str | None, typer.Option(help="Compute similarities with torch there, e.g. cuda.")]
 _Entries = Annotated[
     list[Path] | None, typer.Argument(help="Files of entries; all of the board by default.", show_default=False)
 ]
 
 
-@complain_on_input_error
+@list_input_errors
 def validate(
     predictions: Folder,
     data: Annotated[
@@ -48,14 +47,13 @@ def validate(
     if root is None and (option or protocols):
         raise InputError("--option and --protocol are of a dataset: give --data and --root, too.")
     dataset = None if data is None or root is None else load(data, root=root, **parsed_options(option))
-    remarks = _all_faults(lambda: find_faults(predictions, dataset, protocols=protocols or None, progress=True))
-    for remark in remarks:
+    for remark in find_faults(predictions, dataset, protocols=protocols or None, progress=True):
         typer.echo(f"not checked: {remark}")
     beside = f", and fits {dataset.name} ({dataset.origin})" if dataset else ""
     typer.echo(f"{predictions}: no fault is found{beside}.")
 
 
-@complain_on_input_error
+@list_input_errors
 def submit(
     predictions: Annotated[
         list[Path], typer.Argument(help="Predictions folders, one for each seed of the card.", show_default=False)
@@ -64,9 +62,9 @@ def submit(
     card: Annotated[Path, typer.Option(help="The method's card; `psbench card new` writes one.", show_default=False)],
     data: Annotated[str, typer.Option("--data", help="A name from `psbench-data list`.")] = "cuhk_sysu",
     option: DatasetOptions = None,
-    board: _Board = _BOARD,
+    board: _Board = BOARD,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite the method's earlier entry.")] = False,
-    device: _Device = None,
+    device: Device = None,
 ) -> None:
     """Validate and evaluate predictions, write the leaderboard's entry, and show where it stands.
 
@@ -78,8 +76,9 @@ def submit(
     from psbench_data import load
 
     dataset = load(data, root=root, **parsed_options(option))
-    options: dict[str, Any] = {"board": board, "replace": replace, "device": device, "progress": True}
-    path = _all_faults(lambda: submit_predictions(predictions, dataset=dataset, card=card, **options))
+    path = submit_predictions(
+        predictions, dataset=dataset, card=card, board=board, replace=replace, device=device, progress=True
+    )
     entry = Entry.load(path)
     typer.echo(f"{dataset.name}: {dataset.origin}\n\n{_entry_text(entry, dataset.protocols)}")
     typer.echo(f"\n{standing(board, entry)}")
@@ -94,7 +93,10 @@ def submit(
 def new_card(
     output: Annotated[Path, typer.Argument(help="The file to write.")] = Path("card.toml"),
 ) -> None:
-    """Write a card in which each line is explained, to be filled in."""
+    """Write a card in which each line is explained, to be filled in.
+
+    Example: psbench card new card.toml
+    """
     from psbench.leaderboard.card import TEMPLATE
     from psbench_data import InputError
     from psbench_data.atomic import new_file, place_faults
@@ -124,18 +126,18 @@ def verify(
         list[str],
         typer.Option("--root", metavar="NAME=PATH", help="A dataset's or a board's name, and where it is. Repeatable."),
     ] = [],  # noqa: B006
-    board: _Board = _BOARD,
-    device: _Device = None,
+    board: _Board = BOARD,
+    device: Device = None,
 ) -> None:
     """Compute entries again from their predictions, and compare every number to 1e-6.
 
     Example: psbench leaderboard verify --predictions predictions --root prw=/data/PRW
     """
-    from psbench.leaderboard.submitting import ENTRIES
+    from psbench.leaderboard.folder import ENTRIES, entry_files
     from psbench.leaderboard.verifying import Verifier
     from psbench_data import InputError
 
-    paths = entries or sorted((board / ENTRIES).glob("*/*.json"))
+    paths = entries or entry_files(board)
     if not paths:
         raise InputError(f"{board / ENTRIES}: there is no entry. Give the folder of the leaderboards as --board.")
     verifier = Verifier(predictions, _named_roots(roots), device=device, progress=True)
@@ -150,43 +152,31 @@ def verify(
 
 
 @leaderboard_app.command()
-@complain_on_input_error
-def check(entries: _Entries = None, board: _Board = _BOARD) -> None:
+@list_input_errors
+def check(entries: _Entries = None, board: _Board = BOARD) -> None:
     """Check entries, their places and the rendered pages, without predictions and images, as is done with each change.
 
     Example: psbench leaderboard check leaderboards/entries/prw/my-method.json
     """
     from psbench.leaderboard.checking import check as find_faults
+    from psbench_data import InputError
 
     if faults := find_faults(entries or (), board):
-        _say(faults)
-        raise typer.Exit(1)
+        raise InputError(faults)
     typer.echo(f"{board}: no fault is found.")
 
 
 @leaderboard_app.command()
 @complain_on_input_error
-def render(board: _Board = _BOARD) -> None:
-    """Write README.md and index.html of the leaderboards from its entries and published numbers."""
+def render(board: _Board = BOARD) -> None:
+    """Write README.md and index.html of the leaderboards from its entries and published numbers.
+
+    Example: psbench leaderboard render --board leaderboards
+    """
     from psbench.leaderboard.rendering import render as render_pages
 
-    for page in render_pages(board):
+    for page in render_pages(board, progress=True):
         typer.echo(str(page))
-
-
-def _all_faults(work: Callable[[], Any]) -> Any:
-    """What `work` gives; where its input is at fault, all faults are listed, however many."""
-    from psbench_data import InputError
-
-    try:
-        return work()
-    except InputError as error:
-        _say(error.faults)
-        raise typer.Exit(1) from None
-
-
-def _say(faults: list[str]) -> None:
-    typer.echo("\n  - ".join([f"error: {len(faults)} fault{'s' * (len(faults) > 1)}:", *faults]), err=True)
 
 
 def _named_roots(roots: Iterable[str]) -> list[tuple[str, Path]]:

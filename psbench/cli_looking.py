@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from functools import partial
@@ -14,6 +13,7 @@ import typer
 
 from psbench.cli_judging import Data
 from psbench.doctor import require_zoo
+from psbench.own_pictures import decoded
 from psbench_data import InputError, PersonSearchDataset, Scenes
 from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options
 
@@ -60,6 +60,7 @@ def view_points(
     from tqdm import tqdm
 
     from psbench.processes import this_process
+    from psbench.reporting.pages import file_stem
     from psbench.reporting.points_page import draw_scene, write_page
     from psbench.zoo.images import to_float
     from psbench.zoo.looking import look, require_points
@@ -84,8 +85,7 @@ def view_points(
                 picture,
                 sight,
                 folder,
-                # Names are those of files in folders, and may be long, or alike.
-                f"{number:02d}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', Path(name).stem)[:80]}",
+                f"{number:02d}-{file_stem(name)}",
                 title=f"{Path(name).name[:40]}{' (synthetic data)' if synthetic else ''}",
                 people=people,
                 ending=f".{picture_format}",
@@ -134,16 +134,4 @@ def _crowded(scenes: Scenes) -> list[str]:
 
 
 def _own(paths: list[Path]) -> Pictures:
-    return {str(path): partial(_decoded, path) for path in paths}
-
-
-def _decoded(path: Path) -> Image:
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as image:
-            # Cameras turn the picture by a word in the file.
-            return ImageOps.exif_transpose(image).convert("RGB")
-    # Pillow meets damaged files with OSError, SyntaxError, TypeError, struct.error, ...
-    except Exception as error:
-        raise InputError(f"{path}: not a picture that can be read ({error}). Give a JPEG or PNG file.") from error
+    return {str(path): partial(decoded, path) for path in paths}

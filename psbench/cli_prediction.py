@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from psbench.zoo.weights import WeightsInfo
 
 Task = Literal["predict", "search", "rank"]
-"""What is done: scenes are predicted, a protocol is searched query by query, or such a search is ranked."""
+"""What is done: scenes are predicted, protocols are searched query by query, or such a search is ranked."""
 _DOES = {
     "scenes": "detects and embeds everybody at once",
     "pairs": "searches for one query at a time",
@@ -26,9 +25,9 @@ _DOES = {
 """What a model does that trains on scenes, pairs or crops."""
 _WHERE: dict[Task, str] = {"predict": "", "search": "", "rank": ", here those of --proposals"}
 _TAKES: dict[Task, set[str]] = {
-    "predict": {"--protocol", "--split", "--ground-truth-boxes", "--context", "--reid"},
+    "predict": {"--protocol", "--split", "--ground-truth-boxes", "--detections", "--context", "--reid"},
     "search": {"--protocol", "--reid", "--keep", "--queries-at-once"},
-    "rank": {"--proposals", "--keep"},
+    "rank": {"--protocol", "--proposals", "--keep"},
 }
 """The options that count."""
 
@@ -47,12 +46,16 @@ def predict(
     option: DatasetOptions = None,
     protocols: Annotated[
         list[str],
-        typer.Option("--protocol", help="Whose queries: all by default. A query-guided model needs one, and one only."),
+        typer.Option("--protocol", help="Whose queries: all by default. A query-guided model needs one or several."),
     ] = [],  # noqa: B006
     split: Annotated[
         str, typer.Option(help="test, or train: its people alone, for a re-ID network to learn.")
     ] = "test",
     ground_truth_boxes: Annotated[bool, typer.Option(help="Embed the annotated boxes instead of detecting.")] = False,
+    detections: Annotated[
+        Path | None,
+        typer.Option(help="Embed the boxes of these predictions instead of detecting.", show_default=False),
+    ] = None,
     context: Annotated[bool, typer.Option(help="Detect around each query, too, as CBGM needs it.")] = False,
     reid: Annotated[
         Path | None, typer.Option(help="A re-ID run that embeds what the model finds.", show_default=False)
@@ -64,7 +67,7 @@ def predict(
     keep: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Of a search: so many proposals of a query, over its gallery; else all.", show_default=False
+            min=1, help="Of a search: so many proposals of a query, over each gallery; else all.", show_default=False
         ),
     ] = None,
     queries_at_once: Annotated[
@@ -81,7 +84,7 @@ def predict(
 ) -> None:
     """Detect and embed the people of the test scenes, and embed the queries; continues where it was interrupted.
 
-    A query-guided model (igpn) searches the galleries of one protocol instead, query by query.
+    A query-guided model (igpn) searches the galleries of some protocols instead, query by query and each pair once.
 
     Example: psbench predict runs/seqnet --data cuhk_sysu --root /data/CUHK-SYSU --output predictions/seqnet
 
@@ -89,7 +92,7 @@ def predict(
     """
     require_zoo()
     from psbench.inference import predict_into, rescore_into, search_into
-    from psbench.processes import main_process_first, this_process
+    from psbench.processes import decoding_workers, main_process_first, this_process
     from psbench.zoo.two_step import two_step
     from psbench.zoo.weights import load_weights
     from psbench_data import InputError, load
@@ -98,6 +101,7 @@ def predict(
         "--protocol": protocols,
         "--split": split != "test",
         "--ground-truth-boxes": ground_truth_boxes,
+        "--detections": detections,
         "--context": context,
         "--reid": reid,
         "--proposals": proposals,
@@ -113,14 +117,15 @@ def predict(
         model, *embedder = [load_weights(path) for path, _ in chosen]
     process = this_process()
     if workers is None:
-        workers = min(4, os.cpu_count() or 1) if process.device.type == "cuda" else 0
+        workers = decoding_workers(process.device)
     common: dict[str, Any] = {"workers": workers, "method": " + ".join(info.method for _, info in chosen)}
     if task == "search":
         common |= {"reid": embedder[0] if embedder else None, "queries_at_once": queries_at_once or 8}
-        search_into(model, dataset, output, protocol=protocols[0], keep=keep, batch_size=batch_size, **common)
+        search_into(model, dataset, output, protocol=protocols, keep=keep, batch_size=batch_size, **common)
     elif task == "rank":
         assert proposals is not None
-        rescore_into(model, dataset, output, proposals=proposals, keep=keep, **common)
+        protocol = protocols[0] if protocols else None
+        rescore_into(model, dataset, output, proposals=proposals, protocol=protocol, keep=keep, **common)
     else:
         predict_into(
             two_step(model, *embedder) if embedder else model,
@@ -129,6 +134,7 @@ def predict(
             protocols=protocols or None,
             split=split,
             ground_truth_boxes=ground_truth_boxes,
+            detections=detections,
             context=context,
             batch_size=batch_size,
             **common,
@@ -158,16 +164,20 @@ def _task(models: Sequence[WeightsInfo], given: Mapping[str, Any], protocols: Se
         for option, value in given.items()
         if value and option not in _TAKES[task]
     ]
-    if task == "search" and len(given["--protocol"]) != 1:
+    if task == "search" and not given["--protocol"]:
         faults.append(
-            f"--protocol: {name} searches for one query at a time, in the galleries of one protocol. Name one of "
-            f"{', '.join(protocols)}."
+            f"--protocol: {name} searches for one query at a time, in the galleries that are named. Name at least one "
+            f"of {', '.join(protocols)}."
         )
-    if task == "predict" and kinds[0] == "crops" and not given["--ground-truth-boxes"]:
+    if task == "rank" and len(given["--protocol"]) > 1:
+        faults.append("--protocol: of a search of several protocols, one is ranked, or without the option all.")
+    if task == "predict" and kinds[0] == "crops" and not (given["--ground-truth-boxes"] or given["--detections"]):
         faults.append(
             f"{name} embeds boxes that others find. Predict with a model that detects or searches, and this one as its "
-            "--reid; or give the --proposals of a search, or --ground-truth-boxes."
+            "--reid; or give somebody's --detections, the --proposals of a search, or --ground-truth-boxes."
         )
+    if task == "predict" and given["--detections"] and (given["--reid"] or given["--context"]):
+        faults.append("--detections: these are embedded as they are. Leave --reid and --context out.")
     if task == "predict" and kinds[0] == "crops" and given["--reid"]:
         faults.append(f"--reid: {name} is a re-ID network itself. Leave it out.")
     if kinds[1:] == ["pairs"]:

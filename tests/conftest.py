@@ -27,6 +27,26 @@ SMALL_WORLD = WorldSpec(
 )
 
 
+def arrays_of(name: str) -> dict[str, np.ndarray]:
+    """Detections and embeddings for a golden tree."""
+    with np.load(EVALUATION / f"{name}.npz") as arrays:
+        return dict(arrays)
+
+
+def predictions_of(arrays: dict[str, np.ndarray], *, context: bool) -> psbench.Predictions:
+    """Golden detections as predictions, with what is around the queries or without."""
+    around = {part: arrays[f"query_det_{part}"] for part in ("counts", "boxes", "scores", "embeddings")}
+    return psbench.Predictions.from_arrays(
+        arrays["image_names"],
+        counts=arrays["det_counts"],
+        boxes=arrays["det_boxes"],
+        scores=arrays["det_scores"],
+        embeddings=arrays["det_embeddings"],
+        query_embeddings=arrays["query_embeddings"],
+        context=around if context else None,
+    )
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
@@ -43,8 +63,7 @@ def golden() -> PersonSearchDataset:
 @pytest.fixture(scope="session")
 def golden_arrays() -> dict[str, np.ndarray]:
     """Detections and embeddings for the golden tree."""
-    with np.load(EVALUATION / "cuhk_sysu.npz") as arrays:
-        return dict(arrays)
+    return arrays_of("cuhk_sysu")
 
 
 @pytest.fixture(scope="session")
@@ -56,20 +75,7 @@ def golden_expected() -> dict:
 @pytest.fixture(scope="session")
 def golden_predictions(golden_arrays: dict[str, np.ndarray]) -> psbench.Predictions:
     """The golden detections as predictions, with the queries' context."""
-    return psbench.Predictions.from_arrays(
-        golden_arrays["image_names"],
-        counts=golden_arrays["det_counts"],
-        boxes=golden_arrays["det_boxes"],
-        scores=golden_arrays["det_scores"],
-        embeddings=golden_arrays["det_embeddings"],
-        query_embeddings=golden_arrays["query_embeddings"],
-        context={
-            "counts": golden_arrays["query_det_counts"],
-            "boxes": golden_arrays["query_det_boxes"],
-            "scores": golden_arrays["query_det_scores"],
-            "embeddings": golden_arrays["query_det_embeddings"],
-        },
-    )
+    return predictions_of(golden_arrays, context=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""docs/training.md can be followed: its commands parse, its values exist, its script and its snippet run."""
+"""docs/training.md and docs/several_gpus.md can be followed: commands parse, values exist, script and snippet run."""
 
 import os
 import re
@@ -18,7 +18,8 @@ from psbench.training import recipe_for
 from psbench_data import PersonSearchDataset
 from tests.models.test_training import TINY
 
-PAGE = (Path(__file__).parent.parent / "docs/training.md").read_text()
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = "\n".join((DOCS / name).read_text() for name in ("training.md", "several_gpus.md"))
 STARTED = [shlex.split(line) for line in re.findall(r"^\$ (.+)$", PAGE, re.MULTILINE)]
 ALONE = [shlex.split(line) for line in re.findall(r"^    psbench (train .+)$", PAGE, re.MULTILINE)]
 SCRIPT = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)[0]

@@ -17,6 +17,8 @@ _ABREAST = 5
 """Panels, at most; more of them stand in fours."""
 _LINE, _GAP, _LETTER = 0.24, 0.75, 0.08
 """Inches of a line; of the space above a block, in lines; inches of a name's letter."""
+_LEGEND = 6.5
+"""Inches that the legend needs in one line."""
 
 
 def draw_dots(sheet: Sheet, *, title: str) -> Figure:
@@ -107,4 +109,6 @@ def _legend(figure: Figure, sheet: Sheet) -> None:
         marks.append(Line2D([], [], marker="D", color=SYNTHETIC, markerfacecolor=PAPER, label=words, **look))
     if sheet.reported_only:
         marks.append(Line2D([], [], linestyle="none", label=f"{REPORTED_ONLY} reported only"))
-    figure.legend(handles=marks, loc="outside lower left", ncols=4, frameon=False, fontsize=8, handletextpad=0.4)
+    # Side by side they are cut off where the picture is narrow.
+    abreast = len(marks) if figure.get_figwidth() >= _LEGEND else 1
+    figure.legend(handles=marks, loc="outside lower left", ncols=abreast, frameon=False, fontsize=8, handletextpad=0.4)

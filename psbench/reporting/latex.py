@@ -25,7 +25,7 @@ _END = r" \\"
 
 
 def to_latex(sheet: Sheet) -> str:
-    """A floating table, as wide as the page; needs the packages booktabs, textcomp and amssymb."""
+    """A floating table, no wider than the page, and what was measured below; needs booktabs, graphicx and amssymb."""
     columns, labels = shown(sheet), [heading for _, heading in sheet.table.labels]
     width = len(labels) + len(columns)
     lines = []
@@ -37,28 +37,36 @@ def to_latex(sheet: Sheet) -> str:
         lines += [_line(line, columns) for line in block.lines]
     caption = f"{sheet.table.title}. {SYNTHETIC}" if sheet.synthetic else f"{sheet.table.title}."
     notes = [f"[{i}] {note}" for i, note in enumerate(sheet.notes, start=1)]
-    below = [escaped(paragraph) + r"\par" for paragraph in [*explanations(sheet), *notes]]
     return "\n".join(
         [
-            "% Needs \\usepackage{booktabs}, \\usepackage{textcomp} and \\usepackage{amssymb}.",
+            "% Needs \\usepackage{booktabs}, \\usepackage{graphicx} and \\usepackage{amssymb}.",
             r"\begin{table*}",
             r"\centering\small",
             rf"\caption{{{escaped(caption)}}}",
             rf"\label{{tab:{sheet.table.name}}}",
+            r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
             rf"\begin{{tabular}}{{@{{}}{'l' * len(labels)}{'r' * len(columns)}@{{}}}}",
             r"\toprule",
             *_headings(labels, columns),
             r"\midrule",
             *lines,
             r"\bottomrule",
-            r"\end{tabular}",
+            r"\end{tabular}}",
             r"\par\medskip\begin{minipage}{\textwidth}\footnotesize",
-            *below,
+            *(escaped(words) + r"\par" for words in explanations(sheet)),
             r"\end{minipage}",
             r"\end{table*}",
+            *_below(notes),
             "",
         ]
     )
+
+
+def _below(notes: Sequence[str]) -> list[str]:
+    """Beneath the float, which could not be broken where there are more notes than a page holds."""
+    if not notes:
+        return []
+    return [r"{\footnotesize\parindent=0pt", *(escaped(words) + r"\par" for words in notes), "}"]
 
 
 def _headings(labels: Sequence[str], columns: Sequence[Shown]) -> list[str]:
@@ -81,14 +89,15 @@ def _line(line: Line, columns: Sequence[Shown]) -> str:
 
 
 def _cell(cell: Text) -> str:
-    number = escaped(cell.text)
-    parts = [
-        rf"\textbf{{{number}}}" if cell.best else number,
-        rf"{{\scriptsize ({escaped(cell.interval)})}}" if cell.interval else "",
+    number = rf"\textbf{{{escaped(cell.text)}}}" if cell.best else escaped(cell.text)
+    below = [
+        rf"{{\scriptsize {escaped(cell.interval)}}}" if cell.interval else "",
         r"{\scriptsize\itshape synthetic}" if cell.synthetic else "",
-        rf"\textsuperscript{{{cell.note}}}" if cell.note else "",
     ]
-    return " ".join(filter(None, parts))
+    stacked = [number + (rf"\textsuperscript{{{cell.note}}}" if cell.note else ""), *filter(None, below)]
+    if len(stacked) == 1:
+        return stacked[0]
+    return rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{(_END + '[-2pt]').join(stacked)}\end{{tabular}}"
 
 
 def escaped(words: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from psbench.reporting.curves import draw_curves, panels
 from psbench.reporting.dots import draw_dots
 from psbench.reporting.layout import SYNTHETIC, Shown, explanations, label, shown, text
+from psbench.reporting.pages import rendered
 from psbench.reporting.sheet import Sheet
 from psbench.reporting.style import css_colours, inline_svg
 
@@ -52,13 +53,8 @@ def to_page(sheets: Sequence[Sheet], *, title: str) -> str:
         sheets: the tables.
         title: of the page.
     """
-    from jinja2 import Environment, PackageLoader
-
-    environment = Environment(loader=PackageLoader("psbench.reporting", "templates"), autoescape=True)
     sections = [_section(sheet) for sheet in sheets]
-    return environment.get_template("tables.html").render(
-        title=title, sections=sections, warning=SYNTHETIC, colours=css_colours()
-    )
+    return rendered("tables.html", title=title, sections=sections, warning=SYNTHETIC, colours=css_colours())
 
 
 def figure_of(sheet: Sheet, *, title: str) -> Figure | None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from psbench.reporting.pages import write_rendered
 from psbench.reporting.points import draw_activation, draw_attention, draw_points
 from psbench.sight import Sight
-from psbench_data.atomic import new_file
 
 _KINDS = {
     "points": (
@@ -91,19 +91,13 @@ def write_page(
         threshold: score from which people were taken.
         synthetic: whether the scenes were drawn, which the page says.
     """
-    from jinja2 import Environment, PackageLoader
-
     scenes = {
         scene: [_Figure(kind, _data_url(file), _KINDS[kind][2]) for kind, file in files.items()]
         for scene, files in drawn.items()
     }
-    environment = Environment(loader=PackageLoader("psbench.reporting", "templates"), autoescape=True)
-    page = environment.get_template("points.html").render(
-        scenes=scenes, method=method, data=data, threshold=threshold, synthetic=synthetic
+    return write_rendered(
+        path, "points.html", scenes=scenes, method=method, data=data, threshold=threshold, synthetic=synthetic
     )
-    with new_file(path) as partial:
-        partial.write_text(page, encoding="utf-8")
-    return path
 
 
 def _data_url(file: Path) -> str:

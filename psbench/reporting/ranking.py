@@ -1,54 +1,37 @@
-"""Queries with their most similar detections, as one self-contained page."""
+"""Queries with their most similar detections, and what becomes of all the others, as one self-contained page."""
 
 from __future__ import annotations
 
-import base64
-import io
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from psbench.evaluation.breakdown import TOP
 from psbench.evaluation.evaluation import Evaluation
-from psbench.evaluation.judging import prepared
-from psbench.evaluation.listing import Hits, hits
-from psbench.evaluation.rules import rules_of
+from psbench.evaluation.listing import Listing, listing_of
+from psbench.evaluation.losses import error_analysis
+from psbench.evaluation.precision_recall import detection_curve, retrieval_curve
+from psbench.evaluation.spread import spread
+from psbench.pairwise import PairwisePredictions
 from psbench.predictions import Predictions
-from psbench_data import Protocol
+from psbench.reporting.pages import rendered
+from psbench.reporting.pictures import data_url, require_images
+from psbench.reporting.ranking_figures import WORDS, draw_detection, draw_rankings, draw_retrieval, draw_spread
+from psbench.reporting.ranking_losses import Losses
+from psbench.reporting.ranking_rows import CHOICES, Missed, Row, Shot, chosen_queries, rows_of
+from psbench.reporting.style import css_colours, inline_svg, write_figure
+from psbench_data import InputError, Protocol
 from psbench_data.atomic import new_file
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from matplotlib.figure import Figure
 
-_RIGHT, _WRONG, _QUERY = "#0a7d3c", "#c62f2f", "#1d4fa3"
-_PICTURE_HEIGHT = 240
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """A scene with one box, ready for the page."""
-
-    source: str
-    scene: str
-    caption: str
-    kind: str
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A query and its ranking, ready for the page."""
-
-    choice: str
-    query: _Picture
-    ap: str
-    matches: int
-    found: int
-    pictures: list[_Picture]
+_HEIGHT, _MISSED_HEIGHT, _QUALITY = 240, 140, 80
+"""Pixels of the pictures, and their quality as JPEG."""
 
 
 def write_ranking(
-    predictions: Predictions,
+    predictions: Predictions | PairwisePredictions,
     protocol: Protocol,
     evaluation: Evaluation,
     path: Path,
@@ -57,10 +40,17 @@ def write_ranking(
     data: str,
     top: int = 5,
     queries: int = 12,
+    seed: int = 0,
+    whole: bool = False,
+    figures: Path | None = None,
+    progress: bool = False,
 ) -> Path:
-    """Write a page of queries with their `top` most similar detections, right and wrong ones marked.
+    """Write a page of what an evaluation is made of.
 
-    A third of the queries each are the best and the worst by average precision and random ones, and say so: a page of
+    It has the numbers, what the lost average precision is lost to, precision over recall of the detections and of the
+    rankings, how similar right and wrong detections are, and a few queries with their `top` most similar detections:
+    right and wrong ones and the true matches that are missing are marked in words and by their lines. A quarter each of
+    these queries are the best, the median and the worst by average precision and random ones, and say so: a page of
     good results only would mislead.
 
     Args:
@@ -69,83 +59,127 @@ def write_ranking(
         path: the HTML file to write; it needs nothing beside it.
         method: as printed.
         data: what the numbers were measured on, as printed.
-        top: detections a query.
-        queries: rows at most.
-    """
-    from jinja2 import Environment, PackageLoader
+        top: detections a query, at least 1.
+        queries: rows at most, at least 1.
+        seed: of the random queries.
+        whole: draw whole scenes, not the part around each box.
+        figures: a folder to write the rankings and the curves to, each as PNG and SVG, for papers.
+        progress: whether to show a bar when it takes long.
 
-    rules, threshold, cbgm = rules_of(evaluation.preset), evaluation.det_threshold, evaluation.cbgm
-    assert threshold is not None, "pairwise predictions have a listing of their own"
-    (search,), similarities = prepared(predictions, [protocol], rules, threshold, cbgm=cbgm)
-    rows = [
-        _row(protocol, hits(search, similarities, q, top), evaluation, q, choice)
-        for q, choice in _choose(evaluation, queries)
-    ]
-    environment = Environment(loader=PackageLoader("psbench.reporting", "templates"), autoescape=True)
-    page = environment.get_template("ranking.html").render(
-        rows=rows,
+    Returns:
+        The path.
+
+    Raises:
+        InputError: no query counts, or image files of scenes that are to be drawn are not there, naming each.
+    """
+    from tqdm import tqdm
+
+    chosen = chosen_queries(evaluation, queries, seed)
+    if not chosen:
+        raise InputError(f"{protocol.name}: no query has a true match in its gallery, so there is nothing to show.")
+    listing = listing_of(predictions, protocol, evaluation)
+    rows = rows_of(listing, protocol, evaluation, chosen, top)
+    require_images(shot.scene for row in rows for shot in row.shots)
+    losses = _losses(predictions, protocol, evaluation, progress)
+    drawn = _curves(predictions, protocol, evaluation, listing, progress)
+    bar = tqdm(rows, desc="pictures", unit="query", disable=not progress, delay=2)
+    page = rendered(
+        "ranking.html",
+        entries=[_entry(row, losses, evaluation, whole) for row in bar],
+        choices=[choice for choice in CHOICES if choice in {row.choice for row in rows}],
+        words=WORDS,
+        evaluation=evaluation,
+        intervals={metric: evaluation.confidence_interval(metric) for metric in ("map", "top1")},
+        counted=int(listing.counted.sum()),
+        ks=TOP,
+        top=top,
+        losses=losses,
+        curves={name: inline_svg(figure, name) for name, figure in drawn.items()},
         method=method,
         data=data,
-        protocol=protocol.name,
-        map=f"{100 * evaluation.map:.1f}",
-        top1=f"{100 * evaluation.top(1):.1f}",
-        top=top,
-        synthetic=evaluation.synthetic,
+        seed=seed,
+        colours=css_colours(),
     )
+    if figures is not None:
+        drawn["rankings"] = draw_rankings(rows, top=top, whole=whole, synthetic=evaluation.synthetic)
+        for name, figure in drawn.items():
+            write_figure(figure, figures, name)
     with new_file(path) as partial:
         partial.write_text(page, encoding="utf-8")
     return path
 
 
-def _choose(evaluation: Evaluation, queries: int) -> list[tuple[int, str]]:
-    ap = evaluation.per_query["ap"].to_numpy()
-    order = np.argsort(-ap, kind="stable")
-    order = order[~np.isnan(ap[order])].tolist()
-    queries = min(queries, len(order))
-    each = queries // 3
-    best, worst = order[:each], order[len(order) - each :][::-1]
-    others = order[each : len(order) - each]
-    drawn = np.random.default_rng(0).permutation(others)[: queries - 2 * each].tolist()
-    groups = [("random", drawn), ("best", best), ("worst", worst)]
-    return [(q, choice) for choice, group in groups for q in group]
-
-
-def _row(protocol: Protocol, found: Hits, evaluation: Evaluation, query: int, choice: str) -> _Row:
-    pictures = [
-        _picture(protocol, int(scene), box, f"{similarity:.2f}", "right" if right else "wrong")
-        for scene, box, similarity, right in zip(
-            found.scenes, found.boxes, found.similarities, found.right, strict=True
-        )
-    ]
-    result = evaluation.per_query.iloc[query]
-    asked = protocol.queries[query]
-    return _Row(
-        choice=choice,
-        query=_picture(protocol, int(protocol.queries.scenes[query]), asked.box, f"query {query}", "query"),
-        ap=f"{100 * result['ap']:.0f}",
-        matches=int(result["matches"]),
-        found=int(result["found"]),
-        pictures=pictures,
+def _losses(
+    predictions: Predictions | PairwisePredictions, protocol: Protocol, evaluation: Evaluation, progress: bool
+) -> Losses:
+    if evaluation.pairwise:
+        return Losses.of_pairs(evaluation)
+    analysis = error_analysis(
+        predictions,
+        protocol,
+        det_threshold=evaluation.det_threshold,
+        cbgm=evaluation.cbgm,
+        preset=evaluation.preset,
+        progress=progress,
     )
+    return Losses.of_detections(analysis)
 
 
-def _picture(protocol: Protocol, scene: int, box: np.ndarray, caption: str, kind: str) -> _Picture:
-    from PIL import ImageDraw
+def _curves(
+    predictions: Predictions | PairwisePredictions,
+    protocol: Protocol,
+    evaluation: Evaluation,
+    listing: Listing,
+    progress: bool,
+) -> dict[str, Figure]:
+    """By name; pairwise predictions have no detection."""
+    synthetic = evaluation.synthetic
+    drawn = {}
+    if isinstance(predictions, Predictions):
+        assert evaluation.det_threshold is not None
+        curve = detection_curve(predictions, protocol.scenes, evaluation.preset)
+        drawn["detection"] = draw_detection(curve, det_threshold=evaluation.det_threshold, synthetic=synthetic)
+    drawn["retrieval"] = draw_retrieval(retrieval_curve(evaluation), synthetic=synthetic)
+    drawn["similarities"] = draw_spread(spread(listing, progress=progress), synthetic=synthetic)
+    return drawn
 
-    colour = {"right": _RIGHT, "wrong": _WRONG, "query": _QUERY}[kind]
-    entry = protocol.scenes[scene]
-    image = entry.image()
-    scale = _PICTURE_HEIGHT / image.height
-    image = image.resize((max(1, round(image.width * scale)), _PICTURE_HEIGHT))
-    x1, y1, x2, y2 = (box * scale).tolist()
-    draw = ImageDraw.Draw(image)
-    # A light frame around the coloured one keeps it visible on any picture.
-    draw.rectangle((x1 - 2, y1 - 2, x2 + 2, y2 + 2), outline="white", width=2)
-    draw.rectangle((x1, y1, x2, y2), outline=colour, width=3)
-    return _Picture(source=_data_url(image), scene=entry.name, caption=caption, kind=kind)
+
+def _entry(row: Row, losses: Losses, evaluation: Evaluation, whole: bool) -> dict[str, Any]:
+    """A row, ready for the page."""
+    lost = losses.per_query.iloc[row.query]
+    return {
+        "row": row,
+        "source": _source(row.shot, _HEIGHT, whole),
+        "hits": [(hit, _source(hit.shot, _HEIGHT, whole)) for hit in row.hits],
+        "missed": [
+            (missed, _words(missed, losses, evaluation), _source(missed.shot, _MISSED_HEIGHT, whole))
+            for missed in row.missed
+        ],
+        "counts": _counts(row),
+        "more": row.below + row.not_found - len(row.missed),
+        "lost": [(cause.replace("_", " "), float(lost[cause])) for cause in losses.causes if lost[cause] >= 0.0005],
+    }
 
 
-def _data_url(image: Image) -> str:
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+def _source(shot: Shot, height: int, whole: bool) -> str:
+    return data_url(shot.draw(height, whole=whole), _QUALITY)
+
+
+def _words(missed: Missed, losses: Losses, evaluation: Evaluation) -> str:
+    if missed.rank is not None:
+        return f"at rank {missed.rank:,}, similarity {evaluation.per_box['similarity'][missed.row]:.3f}"
+    if losses.loose is None:
+        return "not found: no box overlaps it enough"
+    return "not found: a detection there overlaps it too little" if losses.loose[missed.row] else "not found"
+
+
+def _counts(row: Row) -> str:
+    """What became of the true boxes."""
+    parts: Sequence[tuple[int, str]] = (
+        (row.matches - row.below - row.not_found - row.listed_twice, f"among the {len(row.hits)} shown"),
+        (row.below, "ranked below"),
+        (row.not_found, "not found"),
+        (row.listed_twice, "in a scene that is listed twice and searched once"),
+    )
+    counts = ", ".join(f"{number} {words}" for number, words in parts if number)
+    return f"{row.matches} true match{'es' * (row.matches > 1)}: {counts}"
