@@ -24,7 +24,7 @@ def test_walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if kind == "python":
             exec(block, {})
         elif kind == "toml":
-            Path("card.toml").write_text(_filled(Path("card.toml").read_text(), block))
+            Path("card.toml").write_text(filled(Path("card.toml").read_text(), block))
         else:
             walked += _typed(block)
     assert [command for command in walked if command.startswith("psbench leaderboard")] == [
@@ -54,7 +54,7 @@ def _typed(block: str) -> list[str]:
     return typed
 
 
-def _filled(card: str, changes: str) -> str:
+def filled(card: str, changes: str) -> str:
     """A card with the lines of some sections replaced."""
     at = 0
     for line in filter(None, changes.splitlines()):

@@ -9,6 +9,7 @@ submit("predictions/mine", dataset=dataset, card="card.toml", board="leaderboard
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from psbench.leaderboard.validating import validate
     from psbench.leaderboard.verifying import verify
 
-__all__ = ["Card", "Entry", "check", "render", "submit", "validate", "verify"]
+__all__ = ["BOARD", "Card", "Entry", "check", "render", "submit", "validate", "verify"]
+
+BOARD = Path("leaderboards")
+"""Their folder if no other is given."""
 
 _HOMES = {
     "Card": "card",

@@ -10,20 +10,18 @@ from functools import cached_property
 from pathlib import Path
 
 from psbench.leaderboard.entry import Entry, slug
-from psbench.leaderboard.reported import Reported, read
+from psbench.leaderboard.folder import read_folder
+from psbench.leaderboard.reported import Reported
 from psbench.leaderboard.rows import (
     SUPERVISIONS,
     Row,
-    link_of,
     names_of,
     published_row,
     results_of,
     verified_row,
 )
-from psbench_data import InputError
 from psbench_data.sources.layouts import TITLES
 
-PUBLISHED = "published.csv"
 _DATASETS = ("cuhk_sysu", "prw", "lsps", "movienet_cs")
 _PROTOCOLS = ("regular", "multi-view", "same-camera", "mini")
 Interval = tuple[float, float]
@@ -120,7 +118,7 @@ def _published_rows(published: Sequence[Reported]) -> list[tuple[str, str, Row]]
     found: list[tuple[str, str, Row]] = []
     for rows in variants.values():
         first = next(row for row in rows if row.preferred)
-        name = names[first.supervision][first.method_key, first.variant, first.post_processing]
+        name = names[first.supervision][first.variant_key]
         assert first.place is not None
         found.append((first.place[1], first.supervision, published_row(rows, name)))
     return found
@@ -188,19 +186,16 @@ def standing(folder: Path, entry: Entry) -> str:
     Raises:
         InputError: the published numbers or entries beside it cannot be used; listing why.
     """
-    others, faults = load_entries(folder, board=entry.board)
-    published = folder / PUBLISHED
-    reported = read(published) if published.exists() else []
-    if faults:
-        raise InputError(faults)
+    reported, others = read_folder(folder, board=entry.board)
     entries = [other for other in others if other.file_name != entry.file_name]
     [board] = [board for board in make_boards(reported, [*entries, entry]) if board.name == entry.board]
     key = f"entry-{slug(entry.card.method.name)}"
     lines = [f"{board.title}, {SUPERVISIONS[entry.card.method.supervision]}:"]
+    width = max([12, *(len(ranking.protocol) for ranking in board.rankings)]) + 2
     for ranking in board.rankings:
         for row, rank in zip(ranking.rows, ranking.ranks, strict=True):
             if row.key == key:
-                lines.append(f"  {ranking.protocol:<14}{_standing(ranking, row, rank)}")
+                lines.append(f"  {ranking.protocol:<{width}}{_standing(ranking, row, rank)}")
     return "\n".join(lines)
 
 
@@ -216,27 +211,3 @@ def _standing(ranking: Ranking, row: Row, rank: int | None) -> str:
     beaten = sum(value < row.map for value in published)
     above = f"; above {beaten} of {len(published)} published numbers" if published else ""
     return f"{place}: {number}{above}"
-
-
-def load_entries(folder: Path, *, board: str = "*", progress: bool = False) -> tuple[list[Entry], list[str]]:
-    """The entries of a folder of leaderboards, and what is wrong with the others.
-
-    Args:
-        folder: the leaderboards; what it holds is `entries/BOARD/METHOD.json`.
-        board: of one board alone.
-        progress: show a bar.
-    """
-    from tqdm import tqdm
-
-    entries, faults = [], []
-    paths = sorted((folder / "entries").glob(f"{board}/*.json"))
-    for path in tqdm(paths, desc="entries", unit="entry", disable=not progress, delay=2):
-        try:
-            entry = Entry.load(path)
-        except InputError as error:
-            faults += error.faults
-            continue
-        if path != folder / link_of(entry):
-            faults.append(f"{path}: expected at {folder / link_of(entry)}, by its dataset and method. Move it there.")
-        entries.append(entry)
-    return entries, faults

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from psbench.leaderboard import BOARD
 from psbench.leaderboard.entry import Entry, Result, Run
+from psbench.leaderboard.folder import ENTRIES, PUBLISHED, place_fault
 from psbench.leaderboard.measuring import rule_faults
-from psbench.leaderboard.submitting import BOARD, ENTRIES
 from psbench_data import InputError, available
 from psbench_data.errors import near_names
 from psbench_data.registry import known_version
 
 _ROUNDING = 1e-9
 _SUBMIT = "Submit it again with `psbench submit`."
-_PUBLISHED = "published.csv"
 _OWN_PROTOCOLS = "coco"
 """The dataset of which each tree has protocols of its own."""
 
@@ -34,22 +34,33 @@ def check(paths: Sequence[str | Path] = (), board: str | Path = BOARD) -> list[s
     board = Path(board)
     there = sorted(path for path in (board / ENTRIES).rglob("*") if path.is_symlink() or not path.is_dir())
     chosen = [Path(path) for path in paths] or there
-    faults = [fault for path in chosen for fault in _file_faults(path, board)]
-    faults += _repeated([path for path in there if not path.is_symlink()])
+    entries, unread = _loaded([*chosen, *there])
+    faults = [fault for path in chosen for fault in unread.get(path, ())]
+    faults += [fault for path in chosen if path in entries for fault in _file_faults(path, entries[path], board)]
+    faults += _repeated({path: entries[path] for path in there if path in entries})
     # Of entries that cannot be right, pages cannot be made.
     return faults or _page_faults(board)
 
 
-def _file_faults(path: Path, board: Path) -> list[str]:
-    if path.is_symlink():
-        return [f"{path}: a link, expected the file of an entry. Put the file itself there."]
-    try:
-        entry = Entry.load(path)
-    except InputError as error:
-        return error.faults
-    place = board / ENTRIES / entry.board / entry.file_name
-    faults = [] if path.resolve() == place.resolve() else [f"{path}: belongs at {place}. Move it there."]
-    return faults + [f"{path}: {fault} {_SUBMIT}" for fault in entry_faults(entry)]
+def _loaded(paths: Sequence[Path]) -> tuple[dict[Path, Entry], dict[Path, list[str]]]:
+    """The entries of files, each read once, and what is wrong with those that are none."""
+    entries: dict[Path, Entry] = {}
+    faults: dict[Path, list[str]] = {}
+    for path in dict.fromkeys(paths):
+        if path.is_symlink():
+            faults[path] = [f"{path}: a link, expected the file of an entry. Put the file itself there."]
+            continue
+        try:
+            entries[path] = Entry.load(path)
+        except InputError as error:
+            faults[path] = error.faults
+    return entries, faults
+
+
+def _file_faults(path: Path, entry: Entry, board: Path) -> Iterator[str]:
+    if fault := place_fault(path, entry, board):
+        yield fault
+    yield from (f"{path}: {fault} {_SUBMIT}" for fault in entry_faults(entry))
 
 
 def entry_faults(entry: Entry) -> Iterator[str]:
@@ -123,14 +134,10 @@ def _number_faults(result: Result) -> Iterator[str]:
             yield f"{name} has an interval and no value."
 
 
-def _repeated(paths: Sequence[Path]) -> list[str]:
+def _repeated(entries: Mapping[Path, Entry]) -> list[str]:
     """That a board has two entries of one name."""
     files: dict[tuple[str, str], list[Path]] = {}
-    for path in paths:
-        try:
-            entry = Entry.load(path)
-        except InputError:
-            continue
+    for path, entry in entries.items():
         files.setdefault((entry.board, entry.card.method.name.casefold()), []).append(path)
     return [
         f"{path}: {first.name} is of a method of this name, too. Keep one of them."
@@ -146,8 +153,8 @@ def _page_faults(board: Path) -> list[str]:
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(temporary) / "leaderboards"
         (copy / ENTRIES).mkdir(parents=True)
-        if (board / _PUBLISHED).is_file():
-            shutil.copyfile(board / _PUBLISHED, copy / _PUBLISHED)
+        if (board / PUBLISHED).is_file():
+            shutil.copyfile(board / PUBLISHED, copy / PUBLISHED)
         if (board / ENTRIES).is_dir():
             shutil.copytree(board / ENTRIES, copy / ENTRIES, symlinks=True, dirs_exist_ok=True)
         try:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from psbench.leaderboard.boards import PUBLISHED, Board, load_entries, make_boards
+from psbench.leaderboard.boards import Board, make_boards
 from psbench.leaderboard.entry import slug
-from psbench.leaderboard.reported import Reported, read
+from psbench.leaderboard.folder import PUBLISHED, read_folder
+from psbench.leaderboard.reported import Reported
 from psbench.leaderboard.rows import FAMILIES, KINDS, SUPERVISIONS
 from psbench.leaderboard.sizes import Sizes, gallery_sizes
 from psbench_data import InputError
@@ -51,10 +52,7 @@ def render(folder: Path, *, progress: bool = False) -> list[Path]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder. Give the folder of the leaderboards.")
-    reported, faults = _reported(folder / PUBLISHED)
-    entries, more = load_entries(folder, progress=progress)
-    if faults := faults + more:
-        raise InputError(faults)
+    reported, entries = read_folder(folder, progress=progress)
     boards = make_boards(reported, entries)
     sizes = {
         board.name: gallery_sizes(
@@ -69,13 +67,6 @@ def render(folder: Path, *, progress: bool = False) -> list[Path]:
         "index.html": _page(environment, boards, sizes, _sources(reported)),
     }
     return [_write(folder / name, text) for name, text in texts.items()]
-
-
-def _reported(path: Path) -> tuple[list[Reported], list[str]]:
-    try:
-        return (read(path) if path.exists() else []), []
-    except InputError as error:
-        return [], error.faults
 
 
 def _environment() -> Environment:

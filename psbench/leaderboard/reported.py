@@ -131,8 +131,17 @@ class Reported(BaseModel):
     @property
     def identity(self) -> tuple[str, ...]:
         """What rows share that speak of the same number."""
-        key = (self.method_key, self.variant, self.post_processing, self.supervision)
-        return (self.dataset, self.protocol, self.gallery_size, *key)
+        return (self.dataset, self.protocol, self.gallery_size, *self.variant_key, self.supervision)
+
+    @property
+    def variant_key(self) -> tuple[str, str, str]:
+        """Which variant of which method, and what was done with its similarities."""
+        return self.method_key, self.variant, self.post_processing
+
+    @property
+    def venue_and_year(self) -> str:
+        """As in "CVPR 2021"; what of it is told."""
+        return f"{self.venue} {self.year or ''}".strip()
 
 
 COLUMNS = tuple(Reported.model_fields)

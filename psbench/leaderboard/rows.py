@@ -11,6 +11,7 @@ from typing import Literal
 
 from psbench.leaderboard.card import Rules
 from psbench.leaderboard.entry import Entry, Result, slug
+from psbench.leaderboard.folder import link_of
 from psbench.leaderboard.reported import Reported, SourceKind
 
 Kind = Literal["verified", "published", "weak"]
@@ -89,11 +90,6 @@ class Row:
         if self.deviation is not None:
             return f"± {self.deviation:.2f}, {self.seeds} seeds"
         return "one seed" if self.seeds else ""
-
-
-def link_of(entry: Entry) -> str:
-    """An entry's file, seen from the folder of the leaderboards."""
-    return f"entries/{entry.board}/{entry.file_name}"
 
 
 def verified_row(entry: Entry, protocol: str) -> Row:
@@ -180,13 +176,13 @@ def published_row(variant: Sequence[Reported], name: str) -> Row:
     same.sort(key=lambda row: (row.weak, row is not shown))
     source = same[0]
     return Row(
-        key=slug("-".join((shown.method_key, shown.variant, shown.post_processing))),
+        key=slug("-".join(shown.variant_key)),
         name=name,
         kind="weak" if source.weak else "published",
         family=shown.family,
         backbone=shown.backbone,
         input_size="",
-        venue=f"{shown.venue} {shown.year or ''}".strip(),
+        venue=shown.venue_and_year,
         year=shown.year,
         map=_value(shown.map),
         map_text=_printed(shown.map),
@@ -222,11 +218,11 @@ def _printed(number: Decimal | None) -> str:
 
 
 def names_of(rows: Sequence[Reported]) -> dict[tuple[str, str, str], str]:
-    """What variants are called side by side, by `method_key`, `variant` and `post_processing`.
+    """What variants are called side by side, by `Reported.variant_key`.
 
     A name says what was added to the method, and which variant this is where several would be called the same.
     """
-    plain = {(row.method_key, row.variant, row.post_processing): _plain_name(row) for row in rows}
+    plain = {row.variant_key: _plain_name(row) for row in rows}
     all_names = list(plain.values())
     return {key: f"{name} ({key[1]})" if all_names.count(name) > 1 else name for key, name in plain.items()}
 

@@ -51,8 +51,7 @@ def scrutinise(
 
 def _of_detections(predictions: Predictions, protocol: Protocol) -> Iterator[str]:
     test = protocol.scenes
-    position = {name: i for i, name in enumerate(predictions.scene_names)}
-    scene = np.array([position.get(name, -1) for name in test.names], np.int64)
+    scene = _rows(test.names, predictions.scene_names)
     of_person = scene[np.repeat(np.arange(len(test)), np.diff(test.offsets))]
     yield from _copied(test.boxes, predictions.boxes, *_stretches(predictions.offsets, of_person))
     if len(predictions.scores) > 1 and np.ptp(predictions.scores) == 0:
@@ -74,12 +73,12 @@ def _of_detections(predictions: Predictions, protocol: Protocol) -> Iterator[str
 def _of_pairs(predictions: PairwisePredictions, protocol: Protocol) -> Iterator[str]:
     if not len(predictions.similarities):
         return
-    position = {name: i for i, name in enumerate(predictions.scene_names)}
-    scene = np.array([position.get(name, -1) for name in protocol.scenes.names], np.int64)
+    scene = _rows(protocol.scenes.names, predictions.scene_names)
     predicted = query_rows(predictions, protocol)[protocol.truth_queries]
-    keys = predictions.pair_queries.astype(np.int64) * len(position) + predictions.pair_scenes
+    scenes = len(predictions.scene_names)
+    keys = predictions.pair_queries.astype(np.int64) * scenes + predictions.pair_scenes
     order = np.argsort(keys)
-    wanted = predicted * len(position) + scene[protocol.truth_scenes]
+    wanted = predicted * scenes + scene[protocol.truth_scenes]
     place = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
     pair = np.where(keys[order[place]] == wanted, order[place], -1)
     starts, counts = _stretches(predictions.offsets, pair)
@@ -90,6 +89,12 @@ def _of_pairs(predictions: PairwisePredictions, protocol: Protocol) -> Iterator[
         yield f"All {len(similarities)} people found in {protocol.name} have the same similarity, {similarities[0]:g}."
     if len(predictions.similarities) > 1 and np.ptp(predictions.similarities) == 0:
         yield f"All {len(predictions.similarities)} similarities are the same, {predictions.similarities[0]:g}."
+
+
+def _rows(names: Sequence[str], there: Sequence[str]) -> np.ndarray:
+    """Where each name is among those that are there, -1 for nowhere."""
+    position = {name: i for i, name in enumerate(there)}
+    return np.array([position.get(name, -1) for name in names], np.int64)
 
 
 class _Found(NamedTuple):

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from psbench.leaderboard.entry import Entry
+from psbench.leaderboard.folder import link_of
 from psbench.leaderboard.reported import Reported
-from psbench.leaderboard.rows import SUPERVISIONS, Kind, link_of, names_of, results_of, verified_row
+from psbench.leaderboard.rows import SUPERVISIONS, Kind, names_of, results_of, verified_row
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,7 @@ def _published(reported: Sequence[Reported]) -> Iterable[tuple[str, Curve]]:
     names = {s: names_of([row for row in reported if row.supervision == s]) for s in SUPERVISIONS}
     for row in reported:
         if row.place and row.place[1].startswith("gallery-") and row.map is not None:
-            venue = f"{row.venue} {row.year or ''}".strip()
-            groups[row.supervision, (row.method_key, row.variant, row.post_processing), venue].append(row)
+            groups[row.supervision, row.variant_key, row.venue_and_year].append(row)
     for (supervision, variant, venue), rows in groups.items():
         # Of several at one size the preferred, or else the strongest.
         best = {int(row.gallery_size): row for row in sorted(rows, key=lambda row: (row.preferred, not row.weak))}

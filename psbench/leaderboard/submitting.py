@@ -10,17 +10,16 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from psbench.leaderboard import BOARD
 from psbench.leaderboard.card import Card
 from psbench.leaderboard.entry import Date, Entry, Run, board_of, file_name_of
+from psbench.leaderboard.folder import ENTRIES
 from psbench.leaderboard.measuring import measure, protocol_names, rule_faults
 from psbench.leaderboard.validating import validate
 from psbench.shards import MANIFEST, read_kind, sha256_of
 from psbench_data import InputError, PersonSearchDataset
 from psbench_data.atomic import place_faults
 from psbench_data.names import given_path
-
-BOARD = Path("leaderboards")
-ENTRIES = "entries"
 
 
 def submit(

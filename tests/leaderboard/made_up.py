@@ -8,7 +8,7 @@ from pathlib import Path
 
 from psbench.leaderboard.card import Card, Method, Submitter, Training
 from psbench.leaderboard.entry import Detection, Entry, Result, Run
-from psbench.leaderboard.rows import link_of
+from psbench.leaderboard.folder import link_of
 
 GALLERIES = {"gallery-50": 0.02, "gallery-100": 0.0, "gallery-500": -0.05, "gallery-4000": -0.2}
 """By protocol, what is added to a method's mAP."""

@@ -11,18 +11,9 @@ from psbench.leaderboard import Card
 from psbench.leaderboard.card import TEMPLATE
 from psbench_data import PersonSearchDataset, Protocol, Scenes
 from psbench_data.synthetic.formats import write
-from psbench_data.synthetic.spec import WorldSpec
+from tests.conftest import SMALL_WORLD
 
-SPEC = WorldSpec(
-    train_scenes=6,
-    test_scenes=52,
-    train_identities=3,
-    test_identities=8,
-    appearances=(2, 4),
-    people=(1, 3),
-    image_size=(96, 128),
-    places=4,
-)
+SPEC = dataclasses.replace(SMALL_WORLD, train_scenes=6, test_scenes=52, train_identities=3)
 
 
 def tree(root: Path, name: str = "cuhk_sysu", *, images: bool = False, **changes: object) -> Path:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psbench.leaderboard.boards import Board, Ranking, load_entries, make_boards, ranks, standing
+from psbench.leaderboard.boards import Board, Ranking, make_boards, ranks, standing
 from psbench.leaderboard.entry import Entry
+from psbench.leaderboard.folder import read_folder
 from psbench.leaderboard.reported import read
 from psbench.leaderboard.rows import Row
 from psbench.leaderboard.sizes import gallery_sizes
@@ -249,8 +250,10 @@ def test_entries_elsewhere_than_they_belong_are_faults(tmp_path: Path) -> None:
     mine.write(tmp_path / "entries/lsps/mine.json")
     (tmp_path / "entries/prw").mkdir()
     (tmp_path / "entries/prw/broken.json").write_text("{}")
-    _, faults = load_entries(tmp_path)
-    assert any("lsps/mine.json: expected at" in fault and "entries/prw/mine.json" in fault for fault in faults)
+    with pytest.raises(InputError) as error:
+        read_folder(tmp_path)
+    faults = error.value.faults
+    assert any("lsps/mine.json: belongs at" in fault and "entries/prw/mine.json" in fault for fault in faults)
     assert any("prw/broken.json" in fault for fault in faults)
     with pytest.raises(InputError, match=r"broken\.json"):
         standing(tmp_path, mine)

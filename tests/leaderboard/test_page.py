@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from psbench.leaderboard.rendering import render
+from tests.browser import CHROMIUM, CONTRAST, Visit
 from tests.leaderboard.made_up import entry_of, over_galleries, result, write
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="drives the browser: pip install --group test")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium")
 PUBLISHED = Path(__file__).parents[2] / "leaderboards/published.csv"
 PRW = "#prw--regular .ranking[data-supervision=full]"
@@ -48,27 +48,6 @@ def browser() -> Iterator[Browser]:
         browser = driver.chromium.launch(executable_path=CHROMIUM)
         yield browser
         browser.close()
-
-
-class Visit:
-    """A tab, with what went wrong on its page and what that asked for."""
-
-    def __init__(self, browser: Browser, **options: object) -> None:
-        self.context = browser.new_context(**options)  # type: ignore[arg-type]
-        self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(60_000)
-        self.wrong: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.wrong.append(message.text))
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-
-    def open(self, address: str) -> Page:
-        """The page, fresh."""
-        self.wrong.clear()
-        self.asked.clear()
-        self.page.goto(address)
-        return self.page
 
 
 @pytest.fixture(scope="module")
@@ -296,36 +275,12 @@ def test_without_javascript_all_rows_are_plain_tables(browser: Browser, address:
     visit.context.close()
 
 
-_CONTRAST = """() => {
-  const rgb = text => text.match(/[\\d.]+/g).map(Number);
-  const linear = c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-  const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
-  const ground = element => {
-    for (; element; element = element.parentElement) {
-      const colour = rgb(getComputedStyle(element).backgroundColor);
-      if (colour.length === 3 || colour[3] === 1) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const found = {};
-  for (const element of document.querySelectorAll("body *")) {
-    const words = [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim());
-    if (!words || !element.checkVisibility() || element.closest("script, style, option")) continue;
-    const style = getComputedStyle(element);
-    const ink = element.closest("svg") ? style.fill : style.color;
-    const [a, b] = [light(rgb(ink)), light(ground(element))].sort((x, y) => y - x);
-    found[`${element.localName} ${ink}`] = (a + 0.05) / (b + 0.05);
-  }
-  return found;
-}"""
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_enough_in_both_themes(browser: Browser, address: str, scheme: str) -> None:
     visit = Visit(browser, color_scheme=scheme, viewport=SCREEN)
     visit.open(address)
     _choose(visit.page.locator(CURVES), none=False)
-    contrast = visit.page.evaluate(_CONTRAST)
+    contrast = visit.page.evaluate(CONTRAST)
     assert len(contrast) > 20
     assert not {what: value for what, value in contrast.items() if value < 4.5}
     paper = visit.page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -344,7 +299,12 @@ def test_the_theme_can_be_chosen_and_is_kept(visit: Visit) -> None:
     assert seen[0][1] != seen[1][1]
     button.press("Enter")
     button.press("Enter")
-    page.reload()
+    # What a page keeps is written a moment later: on a busy machine, later than the first reload.
+    for _ in range(20):
+        page.reload()
+        if button.inner_text() != "Theme: system":
+            break
+        page.wait_for_timeout(100)
     assert button.inner_text() == "Theme: dark"
     button.press("Enter")
 
