@@ -3,15 +3,18 @@ BIN := .venv/bin
 # Of the tests; each runs on one thread.
 PROCESSES ?= 2
 
-.PHONY: help demo test test-slow bench bench-gpu clean
+.PHONY: help demo docs test test-slow test-lowest audit bench bench-gpu clean
 
 help:
 	@echo "make demo       install into .venv, then the whole path on drawn people (demo/)"
 	@echo "make test       install what tests need, then every check that CI runs"
+	@echo "make docs       the documentation as a site, in site/"
 	@echo "make test-slow  the tests that take minutes"
+	@echo "make test-lowest  the tests, with the oldest versions of dependencies that are allowed"
+	@echo "make audit      known faults of what is installed, by pip-audit"
 	@echo "make bench      benchmarks"
 	@echo "make bench-gpu  the same on a CUDA device: checks and times"
-	@echo "make clean      remove .venv and demo/"
+	@echo "make clean      remove what these have made"
 
 # pip resolves torch and torchvision together and unpinned, so that they are a released pair; doctor proves it.
 .venv/.installed: pyproject.toml
@@ -23,13 +26,17 @@ help:
 	touch $@
 
 .venv/.installed-test: .venv/.installed
-	$(BIN)/python -m pip install --quiet --group test --group lint
+	$(BIN)/python -m pip install --quiet --group test --group lint --group docs
 	touch $@
 
 demo: .venv/.installed
 	$(BIN)/python reproduce/demo.py
 
-test: .venv/.installed-test
+# Its theme announces its own end and successor at each build; strict is about these pages.
+docs: .venv/.installed-test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+test: .venv/.installed-test docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -38,6 +45,25 @@ test: .venv/.installed-test
 test-slow: .venv/.installed-test
 	$(BIN)/python -m pytest -m slow
 
+# uv finds out which versions those are.
+.venv-lowest/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv-lowest/bin/python -m pip install --quiet --group lowest
+	.venv-lowest/bin/uv pip compile --quiet --python .venv-lowest/bin/python --resolution lowest-direct \
+		--extra zoo --only-binary :all: pyproject.toml --output-file .venv-lowest/lowest.txt
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --constraint .venv-lowest/lowest.txt \
+		--group test --editable ".[zoo]"
+	touch $@
+
+test-lowest: .venv-lowest/.installed
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest --numprocesses $(PROCESSES) --dist loadfile \
+		tests/data tests/judging tests/leaderboard tests/models tests/test_cli.py tests/test_help.py tests/test_doctor.py
+
+audit: .venv/.installed-test
+	$(BIN)/python -m pip install --quiet --group audit
+	$(BIN)/pip-audit --skip-editable --progress-spinner off
+
 bench: .venv/.installed-test
 	$(BIN)/python -m pytest -m bench
 
@@ -45,4 +71,4 @@ bench-gpu: .venv/.installed-test
 	$(BIN)/python -m tests.benchmarks.gpu
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .venv-lowest demo site
