@@ -35,6 +35,20 @@ def test_group_context_is_a_function_of_the_centre_taps() -> None:
     torch.testing.assert_close(context(vectors), before)
 
 
+def test_taps_that_touch_nothing_get_no_gradient_in_half_precision_either() -> None:
+    torch.manual_seed(0)
+    context = GroupContext(96)
+    for _ in range(5):
+        # Memory that is handed out again holds what should not get into a gradient.
+        [torch.full((96, 256, 5, 5), torch.nan) for _ in range(4)].clear()
+        with torch.autocast("cpu", torch.bfloat16):
+            found = context(torch.rand(2, 96))
+        assert found.dtype == torch.float32
+        gradient = torch.autograd.grad(found.square().sum(), context.branches[2][1][0].weight)[0]
+        gradient[:, :, 2, 2] = 0
+        assert (gradient == 0).all()
+
+
 @torch.no_grad()
 def test_parts_are_bands_from_head_to_foot() -> None:
     _, head = split_backbone("test_resnet")

@@ -88,7 +88,7 @@ def test_two_processes_learn_what_one_does(
     torch.testing.assert_close(of_ranks[0], tables, rtol=0, atol=1e-5)
     weights, of_one_process = (load_file(each.folder / "model.safetensors") for each in (run, expected))
     for name, value in weights.items():
-        torch.testing.assert_close(value, of_one_process[name], rtol=1e-4, atol=1e-5, msg=name)
+        torch.testing.assert_close(value, of_one_process[name], rtol=1e-4, atol=5e-5, msg=name)
     validations = [each.record.validation for each in (run, expected)]
     for validation in validations:
         assert validation is not None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from psbench.zoo.layers.c4 import Encoded
-from psbench.zoo.layers.precision import full
+from psbench.zoo.layers.precision import full, in_full_precision
 from psbench_data import InputError
 
 
@@ -104,10 +104,12 @@ class GroupContext(nn.Module):
                 "Take a batch_size of at least 2 (the original: 3), another batch_norm (frozen, or synchronised over "
                 "several GPUs), or a model without it (group: false)."
             )
-        x = means[:, :, None, None]
-        y = torch.stack([branch(x) for branch in self.branches]).sum(dim=0)
-        weight = full(2 * self.attention(x)).sigmoid()
-        return (y * weight + x).flatten(1)
+        x = full(means)[:, :, None, None]
+        # On some CPUs, a kernel larger than its map gets a gradient out of memory that was never written, in bfloat16.
+        with in_full_precision(x):
+            y = torch.stack([branch(x) for branch in self.branches]).sum(dim=0)
+            weight = (2 * self.attention(x)).sigmoid()
+            return (y * weight + x).flatten(1)
 
 
 def group_means(vectors: Tensor, is_person: Tensor, counts: Sequence[int]) -> Tensor:

@@ -56,7 +56,10 @@ class ContextualPoints(nn.Module):
         padding = (self.kernel[0] // 2, self.kernel[1] // 2)
         # In half precision it does not run everywhere.
         x, offsets, weight = full(x.repeat_interleave(self.anchors, 0)), full(offsets), full(self.weights[level])
-        return deform_conv2d(x, offsets, weight, padding=padding), offsets
+        # On a CPU it reads wherever an offset points: what is not a number would end the process, and goes around it.
+        lost = offsets.isnan()
+        pooled = deform_conv2d(x, offsets.masked_fill(lost, 0), weight, padding=padding)
+        return pooled.masked_fill(lost.any(dim=1, keepdim=True), torch.nan), offsets
 
 
 class GridPoints(nn.Module):

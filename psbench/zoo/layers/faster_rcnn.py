@@ -241,8 +241,11 @@ def person_deltas(deltas: Tensor) -> Tensor:
 
 
 def decode_boxes(deltas: Tensor, boxes: list[Tensor], image_sizes: list[ImageSize]) -> list[Tensor]:
-    """Move boxes by person deltas (R, 4) and clip them to their images: one (r, 4) an image."""
-    moved = BOX_CODER.decode_single(full(deltas), torch.cat(boxes))
+    """Move boxes by person deltas (R, 4) and clip them to their images: one (r, 4) an image. NaN moves none."""
+    before = torch.cat(boxes)
+    moved = BOX_CODER.decode_single(full(deltas), before)
+    # RoIAlign on a CPU reads wherever a coordinate points, and ends the process before the loss could tell of it.
+    moved = torch.where(moved.isnan(), before, moved)
     per_image = moved.split([len(b) for b in boxes])
     return [box_ops.clip_boxes_to_image(b, size) for b, size in zip(per_image, image_sizes, strict=True)]
 
