@@ -34,7 +34,7 @@ def efficiency(
     warm_up: Annotated[int | None, typer.Option(help="Calls before; 20, on a CPU 1.", show_default=False)] = None,
     batch: Annotated[list[int], typer.Option(help="Batches to try beside 1; on a GPU 2, 4, 8, 16. Repeatable.")] = [],  # noqa: B006
     workers: Annotated[
-        int | None, typer.Option(help="Processes that decode images: 4 beside a GPU, else none.", show_default=False)
+        int | None, typer.Option(help="Threads that decode images: 4 beside a GPU, else none.", show_default=False)
     ] = None,
     precision: Annotated[
         str | None, typer.Option(help="fp32, tf32 (as `predict` on a GPU), bf16 or fp16.", show_default=False)

@@ -73,10 +73,15 @@ def predict(
     queries_at_once: Annotated[
         int | None, typer.Option(min=1, help="Queries that are searched in a scene at once.", show_default="8")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at once, of those that are of one size.")] = 1,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Images at once, of those that are of one size: 8 on a GPU, else 1.", show_default=False
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=0, help="Processes that decode images: 4 beside a GPU, else none.", show_default=False),
+        typer.Option(min=0, help="Threads that decode images: 4 beside a GPU, else none.", show_default=False),
     ] = None,
     other_data: Annotated[
         bool, typer.Option("--other-data", help="Allow data that the model was not trained on.")
@@ -92,7 +97,7 @@ def predict(
     """
     require_zoo()
     from psbench.inference import predict_into, rescore_into, search_into
-    from psbench.processes import decoding_workers, main_process_first, this_process
+    from psbench.processes import main_process_first, this_process
     from psbench.zoo.two_step import two_step
     from psbench.zoo.weights import load_weights
     from psbench_data import InputError, load
@@ -116,8 +121,6 @@ def predict(
             raise InputError(faults)
         model, *embedder = [load_weights(path) for path, _ in chosen]
     process = this_process()
-    if workers is None:
-        workers = decoding_workers(process.device)
     common: dict[str, Any] = {"workers": workers, "method": " + ".join(info.method for _, info in chosen)}
     if task == "search":
         common |= {"reid": embedder[0] if embedder else None, "queries_at_once": queries_at_once or 8}

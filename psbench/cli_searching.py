@@ -23,10 +23,15 @@ _Weights = Annotated[
 _Reid = Annotated[
     Path | None, typer.Option(help="A re-ID run that embeds whom the weights detect.", show_default=False)
 ]
-_BatchSize = Annotated[int, typer.Option(min=1, help="Pictures at once, of those that are of one size.")]
+_BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Pictures at once, of those that are of one size: 8 on a GPU, else 1.", show_default=False
+    ),
+]
 _Workers = Annotated[
     int | None,
-    typer.Option(min=0, help="Processes that decode pictures: 4 beside a GPU, else none.", show_default=False),
+    typer.Option(min=0, help="Threads that decode pictures: 4 beside a GPU, else none.", show_default=False),
 ]
 _Skip = Annotated[
     bool, typer.Option("--skip-unreadable", help="Leave out pictures that cannot be read, instead of stopping.")
@@ -54,7 +59,7 @@ def search(
         typer.Option(min=0, max=1, help="Leave out detections below this score.", show_default="0.5"),
     ] = None,
     reid: _Reid = None,
-    batch_size: _BatchSize = 1,
+    batch_size: _BatchSize = None,
     workers: _Workers = None,
     skip_unreadable: _Skip = False,
     json_output: Annotated[
@@ -95,7 +100,7 @@ def search(
         top=top,
         threshold=threshold,
         batch_size=batch_size,
-        workers=_workers(workers),
+        workers=workers,
         skip_unreadable=skip_unreadable,
         method=method,
     )
@@ -119,7 +124,7 @@ def index(
         Path, typer.Option("--output", "-o", help="The folder to make, or to bring up to date.", show_default=False)
     ],
     reid: _Reid = None,
-    batch_size: _BatchSize = 1,
+    batch_size: _BatchSize = None,
     workers: _Workers = None,
     skip_unreadable: _Skip = False,
 ) -> None:
@@ -140,7 +145,7 @@ def index(
         gallery,
         output,
         batch_size=batch_size,
-        workers=_workers(workers),
+        workers=workers,
         skip_unreadable=skip_unreadable,
         method=method,
     )
@@ -234,12 +239,6 @@ def _asked(query: Path, people: People, output: Path) -> int:
     finally:
         # In a folder of pictures it would be taken for one of them.
         picture.unlink(missing_ok=True)
-
-
-def _workers(given: int | None) -> int:
-    from psbench.processes import decoding_workers, this_process
-
-    return decoding_workers(this_process().device) if given is None else given
 
 
 def _tell_unreadable(faults: Any) -> None:

@@ -24,7 +24,7 @@ from psbench_data.cache import cache_folder
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-_ZOO = ("torch", "torchvision", "timm", "accelerate", "safetensors")
+_ZOO = ("torch", "torchvision", "timm", "accelerate", "safetensors", "simplejpeg")
 _BACKBONE = "resnet50"
 """From whose weights the papers' recipes start."""
 _MODULES = {"pillow": "PIL"}
@@ -179,7 +179,7 @@ def _torch(found: Diagnosis) -> None:
         found.facts["devices"][f"cuda:{number}"] = _gpu(found, torch, number)
     if not count:
         found.facts["devices"]["GPU"] = "none that torch can use; models run on the CPU"
-    for package in ("timm", "accelerate"):
+    for package in ("timm", "accelerate", "simplejpeg"):
         if _version(package):
             _load(found, package)
     if _version("timm"):

@@ -22,6 +22,7 @@ from psbench.efficiency.speeds import speeds
 from psbench.efficiency.subject import Subject, fresh_model
 from psbench.hardware import device_name, versions
 from psbench.intake import is_whole
+from psbench.processes import placed
 from psbench.zoo import ZooModel, model_class
 from psbench.zoo.cost import Cost, cost
 from psbench.zoo.layers.faster_rcnn import ImageSize
@@ -101,11 +102,11 @@ def _detecting(subject: Subject, size: ImageSize, settings: Settings, progress: 
     model = subject.model(**changes)
     counted = _counted(model, size, settings)
     inputs = resized(pictures, size, settings.device)
-    model = model.to(settings.device)
+    model = placed(model, settings.device)
     with counted_rois(model, counted) as rois:
         chosen = [inputs[number] for number in calibration(pictures, settings)]
         threshold = score_threshold(model, chosen, settings.people)
-    model = subject.model(**changes | {"score_thresh_test": threshold}).to(settings.device)
+    model = placed(subject.model(**changes | {"score_thresh_test": threshold}), settings.device)
     timings, too_large = speeds(
         Detecting(model, inputs), pictures, settings, what=f"{subject.name} {height}x{width}", progress=progress
     )
@@ -123,7 +124,7 @@ def _detecting(subject: Subject, size: ImageSize, settings: Settings, progress: 
 def _embedding(subject: Subject, settings: Settings, progress: bool) -> AtSize:
     pictures, model = drawn_pictures(settings.data), subject.model()
     counted = cost(model, *SIZES[0])
-    embedding = Embedding(model.to(settings.device), pictures, settings.device)
+    embedding = Embedding(placed(model, settings.device), pictures, settings.device)
     timings, too_large = speeds(embedding, pictures, settings, what=subject.name, progress=progress)
     height, width = model.options.size
     return AtSize(
@@ -141,8 +142,10 @@ def _searching(subject: Subject, size: ImageSize, settings: Settings, progress: 
     height, width = size
     model = subject.model(min_size=height, max_size=width)
     counted = _counted(model, size, settings)
-    reid = fresh_model(REID, settings.data).to(settings.device)
-    searching = Searching(model.to(settings.device), reid, drawn_pictures(settings.data), settings, progress=progress)
+    reid = placed(fresh_model(REID, settings.data), settings.device)
+    searching = Searching(
+        placed(model, settings.device), reid, drawn_pictures(settings.data), settings, progress=progress
+    )
     return searching.measure(counted, height=height, width=width)
 
 

@@ -10,10 +10,9 @@ from io import BytesIO
 from itertools import count
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
-from psbench.zoo.images import picture_tensor
+from psbench.zoo.images import jpeg_tensor
 from psbench.zoo.layers.faster_rcnn import ImageSize
 from psbench_data.published_counts import published_counts
 from psbench_data.synthetic.tree import draw
@@ -65,13 +64,7 @@ class Pictures:
 
     def decoded(self, number: int) -> Tensor:
         """One of them, (3, H, W) uint8, RGB."""
-        return decode(self.jpeg[number])
-
-
-def decode(jpeg: bytes) -> Tensor:
-    """(3, H, W) uint8, RGB, decoded as scenes are."""
-    with Image.open(BytesIO(jpeg)) as picture:
-        return picture_tensor(picture.convert("RGB"))
+        return jpeg_tensor(self.jpeg[number])
 
 
 def average_people(data: str) -> float:

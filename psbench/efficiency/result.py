@@ -32,7 +32,7 @@ class Timing(_Kept):
         way: "network": from images on the device, resized before, to results there. "end to end": from JPEG bytes in
             memory to results on the host, decoding, resizing and copying included.
         batch: images of a call.
-        workers: processes that decode ahead; 0: decoding takes its turn with the network.
+        workers: threads that decode ahead; 0: decoding takes its turn with the network.
         images: that were timed.
         images_per_second: these, divided by all the time they took.
         median, p95: seconds of a call; None with workers, as calls overlap then.

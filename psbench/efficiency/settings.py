@@ -79,7 +79,7 @@ class Settings:
             warm_up: calls before, at batch 1; of larger batches fewer; 20, on a CPU 1. Of a pairwise model, scenes.
             batches: to try beside 1, as long as memory suffices; up to 16, on a CPU none. Of a pairwise model,
                 queries at once.
-            workers: processes that decode, for the timing from end to end with such; 4 beside a GPU, else none.
+            workers: threads that decode, for the timing from end to end with such; 4 beside a GPU, else none.
             scenes: that a pairwise model searches; 100, on a CPU 4.
 
         Raises:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import gc
 import math
 from collections.abc import Callable
+from contextlib import closing
 from itertools import cycle, islice
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from psbench.efficiency.pictures import Pictures, decode
+from psbench.efficiency.pictures import Pictures
 from psbench.efficiency.result import Timing
 from psbench.efficiency.settings import Settings
 from psbench.efficiency.timing import Stopwatch
+from psbench.inference.ahead import made_ahead
 from psbench.zoo.images import to_float
 from psbench_data import InputError
 
@@ -78,25 +79,19 @@ def speeds(
 def _end_to_end(
     timed: Timed, pictures: Pictures, batch: int, settings: Settings, clock: Stopwatch, workers: int
 ) -> Timing:
-    def run(decoded: Batch) -> list[int]:
-        images = [to_float(image.to(settings.device, non_blocking=True)) for image in decoded.images]
-        return timed.whole(decoded.numbers, images)
+    def run(batch: Batch) -> list[int]:
+        images = [to_float(image.to(settings.device, non_blocking=True)) for image in batch.images]
+        return timed.whole(batch.numbers, images)
 
-    decoded = _Decoded(pictures.jpeg)
+    def decoded(numbers: list[int]) -> Batch:
+        images = [pictures.decoded(number) for number in numbers]
+        return Batch(numbers, [image.pin_memory() for image in images] if settings.device.type == "cuda" else images)
+
     batches, number = _batches(pictures, batch, settings, least=min(workers, 1))
     if not workers:
-        return clock.one_by_one(lambda numbers: run(decoded[numbers]), batches, number, "end to end")
-    loader = DataLoader(
-        decoded,
-        # Each item is a batch.
-        sampler=batches,
-        batch_size=None,
-        num_workers=workers,
-        pin_memory=settings.device.type == "cuda",
-        # The loader draws a seed even where nothing is random.
-        generator=torch.Generator(),
-    )
-    return clock.overlapping(run, loader, number, "end to end", workers)
+        return clock.one_by_one(lambda numbers: run(decoded(numbers)), batches, number, "end to end")
+    with closing(made_ahead(decoded, batches, workers=workers, waiting=2 * workers)) as ahead:
+        return clock.overlapping(run, ahead, number, "end to end", workers)
 
 
 def _batches(pictures: Pictures, size: int, settings: Settings, least: int = 0) -> tuple[list[list[int]], int]:
@@ -108,14 +103,6 @@ def _batches(pictures: Pictures, size: int, settings: Settings, least: int = 0) 
     enough = max(math.ceil(settings.warm_up / size), len(pictures.mix))
     before = max(min(settings.warm_up, enough), least)
     return [*islice(cycle(batches), before), *batches], len(batches)
-
-
-class _Decoded(Dataset[Batch]):
-    def __init__(self, jpeg: list[bytes]) -> None:
-        self._jpeg = jpeg
-
-    def __getitem__(self, numbers: list[int]) -> Batch:
-        return Batch(numbers, [decode(self._jpeg[number]) for number in numbers])
 
 
 def _while_memory_lasts(time: Callable[..., Timing], *arguments: Any) -> Timing | None:

@@ -11,20 +11,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from psbench.inference.ahead import made_ahead
 from psbench.inference.prediction import detect_into
 from psbench.inference.sharing import model_digest, require_methods
 from psbench.own_gallery import NEW, OwnGallery, is_gallery, read_gallery, select_people, write_gallery
 from psbench.own_pictures import OwnScenes, PictureFile, examine, find_pictures, unchanged
 from psbench.predictions import Predictions
-from psbench.processes import from_main, main_process_first, this_process, wait_for_others
+from psbench.processes import decoding_workers, from_main, main_process_first, this_process, wait_for_others
 from psbench.shards import floats, list_lengths
 from psbench_data import InputError
 from psbench_data.names import given_path
 
+_WAITING = 64
+"""Pictures of which is known whether they can be read, before somebody asks."""
 REMEDY = (
     "Give one that does, such as seqnet: a re-ID network needs a detector before it (psbench.zoo.two_step), and a "
     "query-guided model finds nobody until it knows for whom to look."
@@ -69,8 +70,8 @@ def index_pictures(
     folder: str | Path,
     output: str | Path,
     *,
-    batch_size: int = 1,
-    workers: int = 0,
+    batch_size: int | None = None,
+    workers: int | None = None,
     skip_unreadable: bool = False,
     method: str = "",
     progress: bool = True,
@@ -85,8 +86,7 @@ def index_pictures(
         model: a `PersonSearcher` that is a torch module; moved to the process's device.
         folder: of the pictures; links are not followed.
         output: the folder to make, or to bring up to date.
-        batch_size: pictures at once, of those that have one size; results change by rounding alone.
-        workers: processes that decode pictures; 0 decodes in this one.
+        batch_size, workers: as in `predict_into`.
         skip_unreadable: leave pictures out that cannot be read, instead of refusing them, all at once, before the work.
         method: a name to keep.
         progress: whether to show progress bars.
@@ -134,7 +134,7 @@ def index_pictures(
 
 
 def list_pictures(
-    folder: Path, known: Sequence[PictureFile] = (), *, workers: int, skip_unreadable: bool, progress: bool
+    folder: Path, known: Sequence[PictureFile] = (), *, workers: int | None, skip_unreadable: bool, progress: bool
 ) -> Listed:
     """The pictures below a folder, every one of which can be read.
 
@@ -150,9 +150,17 @@ def list_pictures(
     before = {picture.path: picture for picture in known}
     pictures = {path: before[path] for path in paths if path in before and unchanged(folder, before[path])}
     unread = [path for path in paths if path not in pictures]
-    loader = DataLoader(_Examined(folder, unread), batch_size=None, num_workers=workers, generator=torch.Generator())
+
+    def examined(path: str) -> PictureFile | str:
+        try:
+            return examine(folder, path)
+        except InputError as error:
+            return str(error)
+
+    workers = decoding_workers(this_process().device) if workers is None else workers
+    read = made_ahead(examined, unread, workers=workers, waiting=_WAITING)
     faults = []
-    for one in tqdm(loader, desc="reading", unit="picture", disable=not progress or not unread):
+    for one in tqdm(read, total=len(unread), desc="reading", unit="picture", disable=not progress or not unread):
         if isinstance(one, PictureFile):
             pictures[one.path] = one
         else:
@@ -235,19 +243,3 @@ def _readable(piece: Path) -> pa.Table | None:
             return file.read().combine_chunks()
     except (pa.ArrowException, OSError):
         return None
-
-
-class _Examined(Dataset[Any]):
-    """Pictures as `PictureFile`, or why they cannot be read: what is raised in a worker arrives as a traceback."""
-
-    def __init__(self, folder: Path, paths: Sequence[str]) -> None:
-        self._folder, self._paths = folder, paths
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, i: int) -> PictureFile | str:
-        try:
-            return examine(self._folder, self._paths[i])
-        except InputError as error:
-            return str(error)

@@ -16,7 +16,7 @@ from psbench.inference.sharing import model_digest, require_methods, temporary_f
 from psbench.matches import Match, Matches
 from psbench.own_gallery import is_gallery, read_gallery
 from psbench.own_pictures import OwnScenes, decoded, printable
-from psbench.processes import this_process
+from psbench.processes import placed, this_process
 from psbench.shards import sha256_of
 from psbench.zoo.answers import detected, embedded
 from psbench.zoo.images import picture_tensor, to_float
@@ -59,7 +59,7 @@ def people_in(model: Any, picture: str | Path, *, threshold: float | None = None
     """
     require_methods(model, ["detect"], "Say where the person is: give the box.")
     path, threshold = given_path(picture), THRESHOLD if threshold is None else threshold
-    found = _detect(model.to(this_process().device), _on_device(decoded(path)))
+    found = _detect(placed(model, this_process().device), _on_device(decoded(path)))
     sure = found.scores >= threshold
     if not sure.any():
         raise InputError(
@@ -77,8 +77,8 @@ def search_pictures(
     *,
     top: int = 20,
     threshold: float | None = None,
-    batch_size: int = 1,
-    workers: int = 0,
+    batch_size: int | None = None,
+    workers: int | None = None,
     skip_unreadable: bool = False,
     method: str = "",
     progress: bool = True,
@@ -103,7 +103,7 @@ def search_pictures(
     query, gallery = given_path(query), given_path(gallery)
     picture = decoded(query)
     box = clipped(box, query, width=picture.width, height=picture.height)
-    model, guided = model.to(this_process().device), hasattr(model, "search_encoded")
+    model, guided = placed(model, this_process().device), hasattr(model, "search_encoded")
     if guided and is_gallery(gallery):
         raise InputError(
             f"{gallery}: keeps embeddings, and {method or type(model).__name__} compares none: it looks at pictures "
@@ -189,9 +189,9 @@ def _search_guided(
     *,
     top: int,
     threshold: float | None,
-    batch_size: int,
+    batch_size: int | None,
     method: str,
-    workers: int,
+    workers: int | None,
     skip_unreadable: bool,
     progress: bool,
 ) -> dict[str, Any]:
@@ -229,7 +229,7 @@ def _embed(model: Any, query: _Query) -> np.ndarray:
 
 @inference
 def _pairs(
-    model: Any, query: _Query, scenes: OwnScenes, batch_size: int, workers: int, progress: bool
+    model: Any, query: _Query, scenes: OwnScenes, batch_size: int | None, workers: int | None, progress: bool
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Boxes (n, 4) and similarities (n,) of a query in each of some scenes."""
     queries = model.encode_queries([query.image], query.boxes)

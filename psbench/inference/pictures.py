@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
-from typing import Any, NamedTuple, TypedDict, TypeVar
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from itertools import chain, groupby, islice, tee
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from psbench.processes import this_process
+from psbench.inference.ahead import made_ahead
+from psbench.processes import decoding_workers, images_at_once, this_process
 from psbench.zoo.images import image_tensor, to_float
 from psbench_data import InputError, Scenes
 
@@ -32,31 +33,17 @@ class Pictures(NamedTuple):
     images: list[Tensor]
 
 
-class _Batch(TypedDict):
-    """`Pictures` as they are decoded, in uint8. With `faults`, some are missing among the images."""
-
-    piece: int
-    rows: list[int]
-    images: list[Tensor]
-    faults: list[str]
-
-
 class _Place(NamedTuple):
     piece: int
     row: int
     scene: int
 
 
-class _Decoded(Dataset[Any]):
-    def __init__(self, scenes: Scenes) -> None:
-        self._scenes = scenes
+class _Batch(NamedTuple):
+    """Pictures as they are decoded, in uint8, each or else what is wrong with it."""
 
-    def __getitem__(self, place: _Place) -> dict[str, Any]:
-        try:
-            return {"place": place, "image": image_tensor(self._scenes[place.scene])}
-        except InputError as error:
-            # As a value: what is raised in a worker reaches the main process wrapped in a traceback.
-            return {"place": place, "fault": str(error)}
+    places: list[_Place]
+    decoded: list[Tensor | InputError]
 
 
 def over_pictures(
@@ -65,49 +52,105 @@ def over_pictures(
     run: Callable[[Pictures], Sequence[R]],
     done: Callable[[int, list[R]], None],
     *,
-    batch_size: int = 1,
-    workers: int = 0,
+    batch_size: int | None = None,
+    workers: int | None = None,
 ) -> None:
     """Run something over the pictures of pieces, one piece after the other, in full precision.
+
+    Where the device's memory does not suffice for a batch, its halves run one after the other, and so do all after it.
 
     Args:
         scenes: that the pieces are of.
         pieces: the positions of each one's scenes, at least one.
         run: gives a result for each of some pictures.
         done: takes each piece's place in the list, and its results in the order of its scenes; then they are let go.
-        batch_size: pictures at once, at most; only such of exactly one size are, so that none is padded.
-        workers: processes that decode; 0 decodes in this one.
+        batch_size: pictures at once, at most; only such of exactly one size are, so that none is padded. By default 8
+            on a GPU, else 1.
+        workers: threads that decode; 0 decodes in this one. By default 4 beside a GPU, else 0.
 
     Raises:
-        InputError: at the end of a piece, naming all its pictures that do not decode.
+        InputError: at the end of a piece, naming all its pictures that do not decode; one picture is too much for the
+            device's memory.
     """
     device = this_process().device
-    loader: DataLoader[_Batch] = DataLoader(
-        _Decoded(scenes),
-        batch_sampler=_equal_sizes(scenes, pieces, batch_size),
-        num_workers=workers,
-        collate_fn=_collate,
-        pin_memory=device.type == "cuda",
-        # The loader draws a seed even where nothing is random; not out of the generator that training goes on with.
-        generator=torch.Generator(),
-    )
-    for piece, batches in groupby(loader, key=lambda batch: batch["piece"]):
-        results, faults = dict[int, R](), list[str]()
-        for batch in batches:
-            faults += batch["faults"]
-            if not faults:
-                images = [to_float(image.to(device, non_blocking=True)) for image in batch["images"]]
-                # Not with the rounding of a training that this may be called from.
-                with torch.autocast(device.type, enabled=False):
-                    found = run(Pictures(piece, batch["rows"], images))
-                results |= zip(batch["rows"], found, strict=True)
-        if faults:
-            raise InputError(faults)
-        done(piece, [results[row] for row in range(len(results))])
+    most = images_at_once(device) if batch_size is None else batch_size
+    with closing(_batches(scenes, pieces, most, workers, device)) as batches:
+        for piece, of_piece in groupby(batches, key=lambda batch: batch.places[0].piece):
+            results, faults = dict[int, R](), list[str]()
+            for places, decoded in of_piece:
+                faults += [fault for one in decoded if isinstance(one, InputError) for fault in one.faults]
+                if faults:
+                    continue
+                images = [to_float(one.to(device, non_blocking=True)) for one in decoded if isinstance(one, Tensor)]
+                waiting = [Pictures(piece, [place.row for place in places], images)]
+                while waiting:
+                    some = waiting.pop()
+                    if len(some.rows) > most:
+                        waiting += _halves(some)
+                        continue
+                    found = _while_memory_lasts(run, some, device)
+                    if found is None:
+                        most = len(some.rows) // 2
+                        waiting += _halves(some)
+                    else:
+                        results |= zip(some.rows, found, strict=True)
+            if faults:
+                raise InputError(faults)
+            done(piece, [results[row] for row in range(len(results))])
+
+
+def _while_memory_lasts(
+    run: Callable[[Pictures], Sequence[R]], pictures: Pictures, device: torch.device
+) -> Sequence[R] | None:
+    """What `run` gives; None if the device's memory does not suffice for these pictures together.
+
+    Raises:
+        InputError: it does not suffice for one.
+    """
+    try:
+        # Not with the rounding of a training that this may be called from.
+        with torch.autocast(device.type, enabled=False):
+            return run(pictures)
+    except torch.OutOfMemoryError:
+        if len(pictures.rows) == 1:
+            height, width = pictures.images[0].shape[1:]
+            raise InputError(
+                f"the memory of {device} does not suffice for one image of {height}x{width} pixels. Free it of other "
+                "programs, take a device with more, or a model that makes images smaller (min_size, max_size)."
+            ) from None
+    # Now that the exception is gone, and what it held.
+    torch.cuda.empty_cache()
+    return None
+
+
+def _halves(pictures: Pictures) -> list[Pictures]:
+    """The second one first, so that the first one is taken from the end."""
+    piece, rows, images = pictures
+    middle = len(rows) // 2
+    return [Pictures(piece, rows[middle:], images[middle:]), Pictures(piece, rows[:middle], images[:middle])]
+
+
+def _batches(
+    scenes: Scenes, pieces: Sequence[Sequence[int]], most: int, workers: int | None, device: torch.device
+) -> Generator[_Batch]:
+    workers = decoding_workers(device) if workers is None else workers
+
+    def decoded(place: _Place) -> Tensor | InputError:
+        try:
+            image = image_tensor(scenes[place.scene])
+        except InputError as error:
+            return error
+        return image.pin_memory() if device.type == "cuda" else image
+
+    planned, again = tee(_equal_sizes(scenes, pieces, most))
+    images = made_ahead(decoded, chain.from_iterable(again), workers=workers, waiting=2 * max(most, workers))
+    with closing(images):
+        for places in planned:
+            yield _Batch(places, list(islice(images, len(places))))
 
 
 def of_queries(
-    scenes: Scenes, positions: np.ndarray, boxes: np.ndarray, run: Callable[[Tensor, Tensor], R], *, workers: int = 0
+    scenes: Scenes, positions: np.ndarray, boxes: np.ndarray, run: Callable[[Tensor, Tensor], R], *, workers: int | None
 ) -> tuple[list[R], Tensor]:
     """Run something over queries, scene after scene, so that each is decoded once.
 
@@ -128,7 +171,10 @@ def of_queries(
         (row,), (image,) = pictures.rows, pictures.images
         return [run(image, torch.from_numpy(boxes[positions == distinct[row]]).to(image.device))]
 
-    over_pictures(scenes, [distinct.tolist()], run_one, lambda _, found: results.extend(found), workers=workers)
+    def keep(_: int, found: list[R]) -> None:
+        results.extend(found)
+
+    over_pictures(scenes, [distinct.tolist()], run_one, keep, batch_size=1, workers=workers)
     return results, torch.from_numpy(np.argsort(order))
 
 
@@ -141,12 +187,3 @@ def _equal_sizes(scenes: Scenes, pieces: Sequence[Sequence[int]], batch_size: in
         for places in by_size.values():
             for start in range(0, len(places), batch_size):
                 yield places[start : start + batch_size]
-
-
-def _collate(samples: list[dict[str, Any]]) -> _Batch:
-    return {
-        "piece": samples[0]["place"].piece,
-        "rows": [sample["place"].row for sample in samples],
-        "images": [sample["image"] for sample in samples if "image" in sample],
-        "faults": [sample["fault"] for sample in samples if "fault" in sample],
-    }

@@ -16,7 +16,7 @@ from psbench.inference.pieces import Found, faults, finish, write_piece
 from psbench.inference.sharing import Job, Record, carry_out, require_context, require_methods, temporary_folder
 from psbench.inference.work import Piece, Work
 from psbench.predictions import Predictions
-from psbench.processes import this_process
+from psbench.processes import placed, this_process
 from psbench.zoo import Detections
 from psbench.zoo.answers import detected, embedded
 from psbench.zoo.interface import inference
@@ -37,8 +37,8 @@ def predict(
     ground_truth_boxes: bool = False,
     detections: str | Path | Predictions | None = None,
     context: bool = False,
-    batch_size: int = 1,
-    workers: int = 0,
+    batch_size: int | None = None,
+    workers: int | None = None,
     method: str = "",
     progress: bool = True,
 ) -> Predictions:
@@ -86,8 +86,8 @@ def predict_into(
     ground_truth_boxes: bool = False,
     detections: str | Path | Predictions | None = None,
     context: bool = False,
-    batch_size: int = 1,
-    workers: int = 0,
+    batch_size: int | None = None,
+    workers: int | None = None,
     method: str = "",
     progress: bool = True,
 ) -> Path:
@@ -109,8 +109,10 @@ def predict_into(
         detections: somebody else's, or the folder of their predictions: embed these boxes, which keep their scores,
             instead of detecting. Their embeddings are not looked at.
         context: detect the people around each query, too, as CBGM needs it.
-        batch_size: images at once. Only images of equal size are, so that results change by rounding alone.
-        workers: processes that decode images, for each process that predicts; 0 decodes where it predicts.
+        batch_size: images at once, by default 8 on a GPU, else 1. Only images of equal size are, so that results change
+            by rounding alone. Fewer where memory does not suffice.
+        workers: threads that decode images, for each process that predicts; 0 decodes where it predicts. By default 4
+            beside a GPU, else 0.
         method: a name to keep with the predictions.
         progress: whether to show a progress bar, over what the main process does.
 
@@ -144,8 +146,8 @@ def detect_into(
     scenes: Scenes,
     folder: str | Path,
     *,
-    batch_size: int = 1,
-    workers: int = 0,
+    batch_size: int | None = None,
+    workers: int | None = None,
     method: str = "",
     progress: bool = True,
 ) -> Path:
@@ -175,8 +177,8 @@ class _Prediction(Job[Piece]):
     work: Work
     dataset: str
     synthetic: bool
-    batch_size: int
-    workers: int
+    batch_size: int | None
+    workers: int | None
     method: str
     unit = "image"
 
@@ -198,7 +200,7 @@ class _Prediction(Job[Piece]):
 
     def make(self, pieces: Sequence[Piece], folder: Path, bar: tqdm) -> None:
         scenes_first = sorted(pieces, key=lambda piece: (piece.kind == "queries", piece.number))
-        model = self.model.to(this_process().device)
+        model = placed(self.model, this_process().device)
         _predict_pieces(model, self.work, scenes_first, folder, self.batch_size, self.workers, bar)
 
     def finish(self, folder: Path) -> None:
@@ -207,7 +209,13 @@ class _Prediction(Job[Piece]):
 
 @inference
 def _predict_pieces(
-    model: Any, work: Work, pieces: Sequence[Piece], folder: Path, batch_size: int, workers: int, bar: tqdm
+    model: Any,
+    work: Work,
+    pieces: Sequence[Piece],
+    folder: Path,
+    batch_size: int | None,
+    workers: int | None,
+    bar: tqdm,
 ) -> None:
     def run(pictures: Pictures) -> list[Found]:
         piece = pieces[pictures.piece]

@@ -25,7 +25,7 @@ from psbench.inference.search_pieces import seconds_of, write_timed
 from psbench.inference.sharing import Job, Record, carry_out, missing, model_digest, remove_pieces, require_methods
 from psbench.pairwise import PairwisePredictions
 from psbench.pairwise_folder import write_frame, write_pairs
-from psbench.processes import this_process
+from psbench.processes import placed, this_process
 from psbench.shards import MANIFEST, floats
 from psbench.zoo.interface import inference
 from psbench_data import InputError, PersonSearchDataset, Scenes
@@ -43,7 +43,7 @@ def rescore_into(
     proposals: str | Path,
     protocol: str | None = None,
     keep: int | None = None,
-    workers: int = 0,
+    workers: int | None = None,
     method: str = "",
     progress: bool = True,
 ) -> Path:
@@ -60,7 +60,7 @@ def rescore_into(
         proposals: the folder of the search.
         protocol: whose galleries are ranked, where the search was of more; None for all that was searched.
         keep: how many proposals of each query are ranked, and kept, over its whole gallery; None for all there are.
-        workers: processes that decode images, for each process that embeds; 0 decodes where it embeds.
+        workers: threads that decode images, see `predict_into`.
         method: what the network is called; it is kept after the method of the search.
         progress: whether to show a progress bar, over what the main process does.
 
@@ -143,7 +143,7 @@ class Rescoring(Job[Piece]):
     source: Path
     proposals: PairwisePredictions
     known_by: RescoringRecord
-    workers: int
+    workers: int | None
     method: str
     unit = "crop"
 
@@ -177,7 +177,7 @@ class Rescoring(Job[Piece]):
 
     def make(self, pieces: Sequence[Piece], folder: Path, bar: tqdm) -> None:
         if pieces:
-            _rescore(self.model.to(this_process().device), self, pieces, folder, bar)
+            _rescore(placed(self.model, this_process().device), self, pieces, folder, bar)
 
     def write(self, piece: Piece, found: Sequence[np.ndarray], seconds: dict[Part, float], folder: Path) -> None:
         """Write the similarities of the scenes of a piece, and what they took."""
@@ -258,7 +258,7 @@ def _rescore(model: Any, job: Rescoring, pieces: Sequence[Piece], folder: Path, 
         job.write(pieces[number], found, once | watch.take(), folder)
 
     positions = [order.scenes[piece.start : piece.stop].tolist() for piece in pieces]
-    over_pictures(job.scenes, positions, run, write, workers=job.workers)
+    over_pictures(job.scenes, positions, run, write, batch_size=1, workers=job.workers)
 
 
 def _embedded_queries(model: Any, job: Rescoring, watch: Stopwatch) -> Tensor:

@@ -20,7 +20,7 @@ from psbench.inference.search_cost import Stopwatch
 from psbench.inference.search_pieces import SceneFound, faults, finish, write_piece
 from psbench.inference.sharing import Job, Record, begin, carry_out, model_digest, require_methods, temporary_folder
 from psbench.pairwise import PairwisePredictions
-from psbench.processes import main_process_first, this_process
+from psbench.processes import main_process_first, placed, this_process
 from psbench.shards import MANIFEST
 from psbench.zoo import Found
 from psbench.zoo.interface import inference
@@ -36,8 +36,8 @@ def search(
     reid: Any = None,
     keep: Keep = None,
     queries_at_once: int = 8,
-    batch_size: int = 1,
-    workers: int = 0,
+    batch_size: int | None = None,
+    workers: int | None = None,
     method: str = "",
     progress: bool = True,
 ) -> PairwisePredictions:
@@ -76,8 +76,8 @@ def search_into(
     reid: Any = None,
     keep: Keep = None,
     queries_at_once: int = 8,
-    batch_size: int = 1,
-    workers: int = 0,
+    batch_size: int | None = None,
+    workers: int | None = None,
     method: str = "",
     progress: bool = True,
 ) -> Path:
@@ -107,8 +107,9 @@ def search_into(
             None for all. Of several protocols it is so many of each one's gallery, or by name as many as are given.
             Of a search with more, `evaluate` and `rescore_into` keep what a search with fewer does.
         queries_at_once: that are searched in a scene together; results change by rounding alone.
-        batch_size: scenes that are encoded at once, of those that have one size; likewise.
-        workers: processes that decode images, for each process that searches; 0 decodes where it searches.
+        batch_size: scenes that are encoded at once, of those that have one size; likewise. By default 8 on a GPU, else
+            1.
+        workers: threads that decode images, see `predict_into`.
         method: a name to keep with the predictions.
         progress: whether to show a progress bar, over what the main process does.
 
@@ -152,8 +153,8 @@ class _Search(Job[Piece]):
     model: Any
     pairing: Pairing
     queries_at_once: int
-    batch_size: int
-    workers: int
+    batch_size: int | None
+    workers: int | None
     unit = "pair"
 
     @property
@@ -173,7 +174,7 @@ class _Search(Job[Piece]):
         return faults(self.pairing, piece, folder)
 
     def make(self, pieces: Sequence[Piece], folder: Path, bar: tqdm) -> None:
-        model = self.model.to(this_process().device)
+        model = placed(self.model, this_process().device)
         for _, of_turn in groupby(sorted(pieces), key=lambda piece: piece.turn):
             _search_turn(model, self, list(of_turn), folder, bar)
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _COMMAND = "psbench submit FOLDER --data prw --root ROOT --card card.toml"
+_BEGINNING = 200
+"""Rows of a long table that the page shows until more are asked for."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def _environment() -> Environment:
         "supervisions": SUPERVISIONS,
         "published": PUBLISHED,
         "command": _COMMAND,
+        "beginning": _BEGINNING,
     }
     return environment
 

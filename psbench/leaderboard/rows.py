@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -223,8 +224,8 @@ def names_of(rows: Sequence[Reported]) -> dict[tuple[str, str, str], str]:
     A name says what was added to the method, and which variant this is where several would be called the same.
     """
     plain = {row.variant_key: _plain_name(row) for row in rows}
-    all_names = list(plain.values())
-    return {key: f"{name} ({key[1]})" if all_names.count(name) > 1 else name for key, name in plain.items()}
+    times = Counter(plain.values())
+    return {key: f"{name} ({key[1]})" if times[name] > 1 else name for key, name in plain.items()}
 
 
 def _plain_name(row: Reported) -> str:

@@ -196,7 +196,7 @@ class Workspace:
         with self._alone(folder.name):
             if not (folder / MANIFEST).is_file():
                 model = self._model(network, dataset)
-                predict_into(model, dataset, folder, split="train", workers=_workers(), progress=self.progress)
+                predict_into(model, dataset, folder, split="train", progress=self.progress)
         return folder
 
     def _predicted(self, network: Network, prediction: Prediction, dataset: PersonSearchDataset) -> Path:
@@ -216,7 +216,7 @@ class Workspace:
         # What is ranked has been found before.
         found = self._predicted(network, prediction.proposals, dataset) if prediction.proposals else None
         reid = self._model(prediction.reid, dataset) if prediction.reid else None
-        usual: dict[str, Any] = {"method": network.recipe["name"], "workers": _workers(), "progress": self.progress}
+        usual: dict[str, Any] = {"method": network.recipe["name"], "progress": self.progress}
         if found:
             [(protocol, keep)] = prediction.kept.items()
             rescore_into(reid, dataset, folder, proposals=found, protocol=protocol, keep=keep, **usual)
@@ -287,10 +287,3 @@ class Workspace:
 
     def _alone(self, name: str) -> AbstractContextManager[None]:
         return alone(self.folder / ".locks" / name)
-
-
-def _workers() -> int:
-    """Processes that decode images beside a GPU."""
-    from psbench.processes import decoding_workers, this_process
-
-    return decoding_workers(this_process().device)

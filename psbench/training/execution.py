@@ -8,6 +8,7 @@ from timm.layers.norm_act import convert_sync_batchnorm
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from psbench.processes import channels_innermost
 from psbench.training.recipe import BatchNorm, Recipe
 from psbench.zoo import ZooModel
 from psbench.zoo.layers.stages import Staged
@@ -45,7 +46,7 @@ def arrange(model: ZooModel, recipe: Recipe, state: PartialState) -> ZooModel:
             )
         model = convert_sync_batchnorm(model)
     if how.channels_last and state.device.type != "cpu":
-        model = model.to(memory_format=torch.channels_last)
+        model = channels_innermost(model)
     for network in networks:
         network.recompute = how.activation_checkpointing
     if how.compile:

@@ -32,7 +32,6 @@ from psbench.zoo.layers.correlation import ICCL, VCCL, CrossCorrelation
 from psbench.zoo.layers.faster_rcnn import (
     box_regression_loss,
     decode_boxes,
-    keep_detections,
     sample_rois,
     to_original_pixels,
 )
@@ -40,6 +39,7 @@ from psbench.zoo.layers.patches import query_patch
 from psbench.zoo.layers.precision import full, in_full_precision
 from psbench.zoo.layers.relations import Judged, LocalRelations, RelationFeatures, RelationHeads
 from psbench.zoo.layers.siamese_rpn import ResponseHead, SiameseRPN, only
+from psbench.zoo.layers.suppression import keep_detections
 
 
 class IGPN(C4Trunk):

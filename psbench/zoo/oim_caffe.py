@@ -27,11 +27,11 @@ from psbench.zoo.layers.faster_rcnn import (
     Positive,
     Share,
     box_regression_loss,
-    keep_detections,
     person_deltas,
 )
 from psbench.zoo.layers.oim import OIMLoss, OIMLossOptions
 from psbench.zoo.layers.precision import full
+from psbench.zoo.layers.suppression import keep_detections
 
 BGR_MEAN = (102.9801, 115.9465, 122.7717)
 """Of ImageNet's pixels, blue first, in 0..255."""

@@ -29,7 +29,6 @@ from psbench.zoo.layers.cross_scale import (
 )
 from psbench.zoo.layers.faster_rcnn import (
     DetectorOptions,
-    keep_detections,
     to_original_pixels,
     to_resized_pixels,
 )
@@ -46,6 +45,7 @@ from psbench.zoo.layers.retina import (
     match_anchors,
     regression_loss,
 )
+from psbench.zoo.layers.suppression import keep_detections
 from psbench.zoo.pcnet_options import PCNetFastOptions, PCNetMultianchorOptions, PCNetOptions
 from psbench.zoo.pcnet_state import EncodedImages, People
 

@@ -19,12 +19,12 @@ from psbench.zoo.layers.c4 import C4Options, C4Searcher, Encoded, Weight, after_
 from psbench.zoo.layers.faster_rcnn import (
     box_regression_loss,
     decode_boxes,
-    keep_detections,
     person_deltas,
     sample_rois,
 )
 from psbench.zoo.layers.norm_aware import NormAwareEmbedding, small_linear_bn
 from psbench.zoo.layers.precision import full
+from psbench.zoo.layers.suppression import keep_of_images
 
 STAGE1_MIN_SIDE = 0.01
 """Pixels; boxes with a shorter side do not reach stage 2. Fixed in the original."""
@@ -135,19 +135,12 @@ class SeqNet(C4Searcher):
         proposals, _ = self.propose(encoded)
         x = self.box_head(self.pool(encoded, proposals))["res5"]
         moved = decode_boxes(person_deltas(self.proposal_box(x)), proposals, encoded.sizes)
-        person = full(self.proposal_score(x)).softmax(dim=1)[:, 1].split([len(p) for p in proposals])
-        boxes, scores = [], []
-        for image_boxes, image_scores in zip(moved, person, strict=True):
-            kept = keep_detections(
-                image_boxes,
-                image_scores,
-                self.options,
-                nms_thresh=self.options.nms_thresh_test,
-                min_side=STAGE1_MIN_SIDE,
-            )
-            boxes.append(image_boxes[kept])
-            scores.append(image_scores[kept])
-        return boxes, scores
+        scores = full(self.proposal_score(x)).softmax(dim=1)[:, 1].split([len(p) for p in proposals])
+        kept = keep_of_images(
+            moved, scores, self.options, nms_thresh=self.options.nms_thresh_test, min_side=STAGE1_MIN_SIDE
+        )
+        boxes, found = ([of_image[k] for of_image, k in zip(all_, kept, strict=True)] for all_ in (moved, scores))
+        return boxes, found
 
     def walk_heads(self, encoded: Encoded, roi: list[Tensor]) -> Iterator[Unit]:
         """See `C4Searcher`."""

@@ -11,12 +11,16 @@ import pytest
 import torch
 
 from psbench.efficiency import Efficiency
+from psbench.inference.prediction import detect_into
 from psbench_data.synthetic.formats import default_spec
 from tests.benchmarks.gpu import goldens as golden_part
+from tests.benchmarks.gpu import inference as inference_part
 from tests.benchmarks.gpu.__main__ import attempt
 from tests.benchmarks.gpu.efficiency import efficiency
 from tests.benchmarks.gpu.goldens import goldens
+from tests.benchmarks.gpu.inference import inference
 from tests.benchmarks.gpu.judging import judging
+from tests.benchmarks.gpu.profile import profile
 from tests.benchmarks.gpu.results import Result
 from tests.benchmarks.gpu.run import run
 from tests.benchmarks.gpu.training import hours, paper_recipe, training
@@ -59,6 +63,42 @@ def test_judging_notices_another_result(broken_evaluate: None) -> None:
     assert len(result.faults) == 3
 
 
+def test_inference_is_compared_with_the_plain_path() -> None:
+    """On a CPU both compute alike: the same people are found."""
+    options = SMALL["seqnet"] | {"score_thresh_test": 0.0}
+    result = inference("cpu", ["seqnet"], options=options, world=WORLD | {"test_scenes": 54}, scenes=54)
+    assert not result.faults
+    found = result.figures["seqnet"]
+    assert found["matched"] == 1
+    assert found["cosine, 1st percentile"] == pytest.approx(1, abs=1e-5)
+    assert found["ratio"] == pytest.approx(found["default"] / found["plain"])
+    assert "target 4" in result.lines[0]
+
+
+def test_inference_notices_other_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    def detect_half(model: Any, scenes: Any, folder: Path, **how: Any) -> Path:
+        options = model.options
+        model.options = dataclasses.replace(options, detections_per_image=1)
+        return detect_into(model, scenes, folder, **how)
+
+    monkeypatch.setattr(inference_part, "detect_into", detect_half)
+    options = SMALL["seqnet"] | {"score_thresh_test": 0.0}
+    result = inference("cpu", ["seqnet"], options=options, world=WORLD | {"test_scenes": 54}, scenes=54)
+    assert 0 < result.figures["seqnet"]["matched"] < 0.9
+
+
+def test_profile_says_where_the_time_goes() -> None:
+    result = profile(
+        "cpu", ["seqnet"], changes=TINY | {"execution.precision": "fp32"}, world=WORLD, steps=3, warm_up=1, side=64
+    )
+    assert not result.faults
+    found = result.figures["seqnet"]
+    assert sum(found["shares"].values()) == pytest.approx(1)
+    assert {"convolutions and products", "batch norm", "RoIs and NMS"} <= found["shares"].keys()
+    assert found["TFLOP/s"] > 0
+    assert found["of the bare product"] == pytest.approx(found["TFLOP/s"] / result.figures["bare product, TFLOP/s"])
+
+
 @pytest.mark.bench
 def test_goldens_agree_and_a_difference_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     result = goldens("cpu", ["oim"])
@@ -79,6 +119,11 @@ def test_steps_are_timed_in_every_way(tmp_path: Path) -> None:
         assert figures["timed_steps"] == 2
         assert figures["images_per_second"] == pytest.approx(3 / figures["seconds_per_step"], rel=0.2)
         assert figures["hardware"].startswith("CPU")
+    ratio = (
+        result.figures["seqnet"]["default"]["images_per_second"] / result.figures["seqnet"]["fp32"]["images_per_second"]
+    )
+    assert result.figures["seqnet"]["default"]["times fp32"] == pytest.approx(ratio)
+    assert 0 <= result.figures["seqnet"]["images from files"]["share of waiting"] < 1
     speed = result.figures["seqnet"]["images from files"]["images_per_second"]
     took = result.figures["seqnet"]["images from files"]["hours"]
     assert took["seqnet-cuhk_sysu"] == pytest.approx(20 * 11_206 / speed / 3600)

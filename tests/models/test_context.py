@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from psbench.zoo.layers.backbone import Res5Head, split_backbone
 from psbench.zoo.layers.context import GroupContext, SceneAttention, SceneContext, group_means
-from psbench.zoo.layers.faster_rcnn import DetectorOptions, keep_detections
+from psbench.zoo.layers.faster_rcnn import DetectorOptions
 from psbench.zoo.layers.parts import PartHeads
+from psbench.zoo.layers.suppression import keep_detections
 
 
 def test_group_is_the_mean_of_an_images_people() -> None:

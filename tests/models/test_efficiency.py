@@ -19,7 +19,7 @@ from psbench.efficiency import Efficiency, Timing
 from psbench.efficiency.computing import PeakMemory, computing_in
 from psbench.efficiency.detecting import Detecting, resized, score_threshold
 from psbench.efficiency.measuring import measure
-from psbench.efficiency.pictures import average_people, decode, drawn_pictures
+from psbench.efficiency.pictures import average_people, drawn_pictures
 from psbench.efficiency.settings import Settings
 from psbench.efficiency.speeds import speeds
 from psbench.efficiency.text import to_markdown
@@ -27,6 +27,7 @@ from psbench.efficiency.timing import Stopwatch
 from psbench.reporting.measured import MeasuredCost
 from psbench.zoo import Detections
 from psbench.zoo.cost import cost
+from psbench.zoo.images import jpeg_tensor
 from psbench.zoo.weights import describe, file_digest, save_weights
 from psbench_data import InputError
 from tests.models.small import SMALL
@@ -335,7 +336,7 @@ def test_parts_of_a_search_are_told_apart(igpn: Efficiency, monkeypatch: pytest.
 def test_pictures_are_of_the_datasets_sizes_and_people() -> None:
     pictures = drawn_pictures("prw")
     for number, size in enumerate(pictures.sizes):
-        assert decode(pictures.jpeg[number]).shape == (3, *size)
+        assert jpeg_tensor(pictures.jpeg[number]).shape == (3, *size)
     batches = pictures.batches(4, 30)
     assert len(batches) == 12
     sizes = [{pictures.sizes[number] for number in batch} for batch in batches]

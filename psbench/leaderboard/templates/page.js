@@ -31,27 +31,35 @@
     try { localStorage.setItem("theme", chosenTheme); } catch { /* Not kept then. */ }
   });
 
-  // Rankings: their rows in order, and which of them are shown. A long one shows its beginning until asked for all.
-  const BEGINNING = 200;
-  const rankings = all(".ranking").map(longTable);
+  // Long tables: their rows in order, and which of them fit. The beginning is shown until more are asked for; the other
+  // rows are kept out of the page, so that ten thousand of them cost no layout.
+  const BEGINNING = Number(document.getElementById("boards").dataset.beginning), GROWTH = 5;
 
-  function longTable(box) {
-    const body = box.querySelector("tbody");
+  function longTable(box, prepare = () => {}) {
+    const [body, later] = box.querySelector("table").tBodies;
     const more = make("button", { type: "button" });
-    const rows = [...body.rows].map(row => ({ row, words: null, fits: true }));
-    const long = { box, body, more, rows, whole: false };
-    more.addEventListener("click", () => { long.whole = true; show(long); });
+    const rows = [...body.rows, ...(later?.rows ?? [])].map(row => ({ row, words: null, fits: true, ready: false }));
+    later?.remove();
+    const long = { box, body, more, rows, prepare, most: BEGINNING };
+    more.addEventListener("click", () => { long.most *= GROWTH; show(long); });
     box.append(more);
     return long;
   }
 
-  function show({ more, rows, whole }) {
+  function show({ body, more, rows, prepare, most }) {
     const fitting = rows.filter(entry => entry.fits);
-    const shown = new Set(whole ? fitting : fitting.slice(0, BEGINNING));
-    for (const entry of rows) entry.row.hidden = !shown.has(entry);
-    more.hidden = shown.size === fitting.length;
-    more.textContent = `Show all ${fitting.length} rows`;
+    const shown = fitting.slice(0, most);
+    for (const entry of shown) {
+      if (!entry.ready) prepare(entry.row);
+      entry.ready = true;
+    }
+    body.replaceChildren(...shown.map(entry => entry.row));
+    const next = most * GROWTH < fitting.length ? `${most * GROWTH} of` : "all";
+    more.hidden = shown.length === fitting.length;
+    more.textContent = `Show ${next} ${fitting.length} rows`;
   }
+
+  const rankings = all(".ranking").map(box => longTable(box));
 
   // Sorting: what is empty stands last either way, and equals stay in their order.
   const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
@@ -76,10 +84,6 @@
     const keyed = ranking.rows.map(entry => [valueOf(entry.row, heading.cellIndex, kind === "text"), entry]);
     const known = keyed.filter(([value]) => value !== "").sort(([a], [b]) => sign * compare(a, b));
     ranking.rows = [...known, ...keyed.filter(([value]) => value === "")].map(([, entry]) => entry);
-    // Out of the page while they move, so that each is laid out once.
-    const rows = document.createDocumentFragment();
-    for (const { row } of ranking.rows) rows.append(row);
-    ranking.body.append(rows);
     show(ranking);
   }
 
@@ -174,9 +178,9 @@
       this.slots = new Map();
       this.width = 0;
       this.figure.after(make("p", { class: "hint" }, "Choose methods in the table: filled points are verified, dashed lines are weak evidence."));
-      this.rows = [...this.table.tBodies[0].rows].map(row => this.prepare(row));
-      show(longTable(section.querySelector(".scroll")));
-      for (const row of this.rows.slice(0, SHOWN_FIRST)) this.choose(row, true);
+      const rows = [];
+      show(longTable(section.querySelector(".scroll"), row => rows.push(this.prepare(row))));
+      for (const row of rows.slice(0, SHOWN_FIRST)) this.choose(row, true);
       this.figure.hidden = false;
       new ResizeObserver(() => this.draw()).observe(this.figure);
     }

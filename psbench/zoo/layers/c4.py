@@ -22,13 +22,13 @@ from psbench.zoo.layers.faster_rcnn import (
     DetectorOptions,
     ImageSize,
     decode_boxes,
-    keep_detections,
     make_rpn,
     make_transform,
     to_original_pixels,
     to_resized_pixels,
 )
 from psbench.zoo.layers.oim import OIMLoss, OIMLossOptions
+from psbench.zoo.layers.suppression import keep_of_images
 from psbench_data import InputError
 
 STRIDE = 16
@@ -249,20 +249,20 @@ class C4Searcher(C4Trunk, JointModel):
             nms_thresh: IoU above which a detection suppresses another.
             weighted: whether embeddings are multiplied by their scores.
         """
-        of_image = embeddings.split([len(r) for r in rois])
-        detections = []
-        for i, moved in enumerate(decode_boxes(deltas, rois, encoded.sizes)):
-            boxes = torch.cat([known[i], moved[len(known[i]) :]])
-            sure = torch.cat([scores[i].new_ones(len(known[i])), scores[i]])
-            kept = keep_detections(boxes, sure, self.options, nms_thresh=nms_thresh, known=len(known[i]))
-            detections.append(
-                Detections(
-                    boxes=to_original_pixels(boxes[kept], encoded.sizes[i], encoded.original_sizes[i]),
-                    scores=sure[kept],
-                    embeddings=of_image[i][kept] * (sure[kept, None] if weighted else 1.0),
-                )
+        moved = decode_boxes(deltas, rois, encoded.sizes)
+        boxes = [torch.cat([k, m[len(k) :]]) for k, m in zip(known, moved, strict=True)]
+        sure = [torch.cat([s.new_ones(len(k)), s]) for k, s in zip(known, scores, strict=True)]
+        counts = [len(k) for k in known]
+        kept = keep_of_images(boxes, sure, self.options, nms_thresh=nms_thresh, known=counts)
+        of_images = embeddings.split([len(r) for r in rois])
+        return [
+            Detections(
+                boxes=to_original_pixels(boxes[i][chosen], encoded.sizes[i], encoded.original_sizes[i]),
+                scores=sure[i][chosen],
+                embeddings=of_images[i][chosen] * (sure[i][chosen, None] if weighted else 1.0),
             )
-        return detections
+            for i, chosen in enumerate(kept)
+        ]
 
 
 def after_known(known: list[Tensor], found: list[Tensor]) -> tuple[list[Tensor], Tensor]:

@@ -125,8 +125,9 @@ def group_means(vectors: Tensor, is_person: Tensor, counts: Sequence[int]) -> Te
     """
     means = []
     for x, people in zip(full(vectors).split(counts), is_person.split(counts), strict=True):
-        group = x[people] if people.any() else x
-        means.append(group.sum(dim=0) / max(len(group), 1))
+        # Without asking how many they are, for which a GPU would have to be waited for.
+        group = (people | ~people.any())[:, None]
+        means.append(x.masked_fill(~group, 0).sum(dim=0) / group.sum().clamp(min=1))
     return torch.stack(means)
 
 

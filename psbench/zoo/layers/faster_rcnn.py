@@ -250,31 +250,6 @@ def decode_boxes(deltas: Tensor, boxes: list[Tensor], image_sizes: list[ImageSiz
     return [box_ops.clip_boxes_to_image(b, size) for b, size in zip(per_image, image_sizes, strict=True)]
 
 
-def keep_detections(
-    boxes: Tensor,
-    scores: Tensor,
-    options: DetectorOptions,
-    *,
-    nms_thresh: float,
-    min_side: float | None = None,
-    known: int = 0,
-) -> Tensor:
-    """Indices of the detections of one image that stay, the most certain first.
-
-    Drops scores up to score_thresh_test and boxes with a side under min_side (or min_box_side), then suppresses
-    overlaps. The first `known` boxes stay whatever they are, before all others, and suppress them.
-    """
-    min_side = options.min_box_side if min_side is None else min_side
-    given = torch.arange(len(boxes), device=boxes.device) < known
-    candidates = torch.where(given | (scores > options.score_thresh_test))[0]
-    large = box_ops.remove_small_boxes(boxes[candidates], min_size=min_side)
-    candidates = torch.cat([candidates[:known], candidates[large[large >= known]]])
-    # No score is as high as 2.
-    kept = box_ops.nms(boxes[candidates], torch.where(given, 2, scores)[candidates], nms_thresh)
-    found = kept[kept >= known][: max(options.detections_per_image - known, 0)]
-    return torch.cat([candidates[:known], candidates[found]])
-
-
 def to_original_pixels(boxes: Tensor, resized: ImageSize, original: ImageSize) -> Tensor:
     """Boxes (n, 4) of the resized image in pixels of the image as it was given."""
     return boxes * _ratios(boxes, resized, original)

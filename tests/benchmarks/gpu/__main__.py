@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.gpu [judging] [goldens] [efficiency] [training] [run]`: all five unless some are named.
+"""`python -m tests.benchmarks.gpu [judging] [goldens] [inference] [efficiency] [training] [profile] [run]`, or all.
 
 A table comes last; PART.json and what a training leaves go to $OUT, or ./gpu. Each part is imported when it is run, and
 fits into ten minutes.
@@ -16,7 +16,7 @@ import torch
 
 from tests.benchmarks.gpu.results import Result, surroundings
 
-PARTS = ("judging", "goldens", "efficiency", "training", "run")
+PARTS = ("judging", "goldens", "inference", "efficiency", "training", "profile", "run")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,6 +56,14 @@ def _work(part: str, chosen: argparse.Namespace) -> Result:
 
         return goldens("cuda")
     some = {"models": chosen.models} if chosen.models else {}
+    if part == "inference":
+        from tests.benchmarks.gpu.inference import inference
+
+        return inference("cuda", budget=chosen.budget, **some)
+    if part == "profile":
+        from tests.benchmarks.gpu.profile import profile
+
+        return profile("cuda", budget=chosen.budget, **some)
     if part == "efficiency":
         from tests.benchmarks.gpu.efficiency import efficiency
 
@@ -72,9 +80,9 @@ def _work(part: str, chosen: argparse.Namespace) -> Result:
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.gpu", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=(*PARTS, []), help="which; all by default")
-    parser.add_argument("--models", nargs="+", help="of `efficiency` and `training`; all of the zoo by default")
+    parser.add_argument("--models", nargs="+", help="of `inference`, `efficiency`, `training` and `profile`")
     parser.add_argument(
-        "--budget", type=float, default=540, help="seconds of `efficiency`, `training` and `run`, each (540)"
+        "--budget", type=float, default=540, help="seconds of each part but `judging` and `goldens` (540)"
     )
     return parser.parse_args(arguments)
 

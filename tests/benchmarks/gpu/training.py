@@ -23,6 +23,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "compile": {"execution.compile": True},
 }
 """What differs from the recipe, which has bf16 and channels_last; `fp32` is eager and without TF32."""
+FASTER = 2.5
+"""How many times as fast as float32 the default is to be."""
 _MODELS = tuple(name for name in zoo.available() if zoo.model_class(name).trains_on == "scenes")
 _COMPILED = ("seqnet",)
 _METHOD = (
@@ -83,7 +85,17 @@ def training(
             what, memory = f"{model}, {recipe.batch_size}", figures["peak_memory"] / 2**30
             result.tell(f"training: {what:<18}{way:<26}{figures['images_per_second']:8.2f}  {memory:8.2f}")
     for model in models:
-        if found := result.figures.get(model, {}).get("images from files"):
+        ways_of_model = result.figures.get(model, {})
+        if {"default", "fp32"} <= ways_of_model.keys():
+            ratio = ways_of_model["default"]["images_per_second"] / ways_of_model["fp32"]["images_per_second"]
+            ways_of_model["default"]["times fp32"] = ratio
+            result.tell(f"training: {model}: default {ratio:.1f} times float32 (target {FASTER})")
+        if {"default", "images from files"} <= ways_of_model.keys():
+            rates = [ways_of_model[way]["images_per_second"] for way in ("images from files", "default")]
+            share = max(0.0, 1 - rates[0] / rates[1])
+            ways_of_model["images from files"]["share of waiting"] = share
+            result.tell(f"training: {model}: {share:.1%} of a step is waiting for images from files (target 5 %)")
+        if found := ways_of_model.get("images from files"):
             found["hours"] = hours(model, found["images_per_second"])
             told = ", ".join(f"{name} {value:.1f} h" for name, value in found["hours"].items())
             result.tell(f"training: at that speed: {told}")
