@@ -67,6 +67,13 @@ class Predictions:
     synthetic: bool = False
     unit_length: bool = False
 
+    def __repr__(self) -> str:
+        of = f" of {self.method}" if self.method else ""
+        return (
+            f"Predictions({len(self.scores):,} detections{of} in {len(self.scene_names):,} scenes, "
+            f"{len(self.query_embeddings):,} queries, {self.embeddings.shape[1]} dimensions)"
+        )
+
     @cached_property
     def longest(self) -> tuple[float, float]:
         """The lengths of the longest embedding of a detection and of a query."""

@@ -59,6 +59,12 @@ class Evaluation:
     synthetic: bool
     _detection: PendingDetection | None
 
+    def __repr__(self) -> str:
+        return (
+            f"Evaluation({self.protocol} of {self.dataset}: mAP {self.map:.2%}, top-1 {self.top(1):.2%}, "
+            f"{len(self.per_query):,} queries{', synthetic' if self.synthetic else ''})"
+        )
+
     @property
     def map(self) -> float:
         """Mean average precision, in [0, 1]; NaN where no query counts."""

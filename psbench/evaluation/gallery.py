@@ -140,7 +140,8 @@ def query_rows(predictions: Predictions | PairwisePredictions, protocol: Protoco
         if given != len(queries):
             raise InputError(
                 f"predictions: {given} {what} for {len(queries)} queries of {protocol.name}. "
-                "Give one for each of protocol.queries, in that order."
+                "Give one for each of protocol.queries, in that order; or say which queries they are (query_scenes and "
+                "query_boxes), so that the same predictions serve several protocols; or evaluate one protocol alone."
             )
         return np.arange(len(queries))
     rows = named_rows(predictions.query_scenes, predictions.query_boxes, protocol)

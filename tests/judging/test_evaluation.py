@@ -210,3 +210,12 @@ def test_threshold_outside_its_range_is_refused(
 ) -> None:
     with pytest.raises(InputError, match="det_threshold"):
         psbench.evaluate(golden_predictions, golden.protocol("gallery-50"), det_threshold=threshold)
+
+
+def test_what_is_printed_is_a_line(golden: PersonSearchDataset, golden_predictions: Predictions) -> None:
+    """And not every array."""
+    found = psbench.evaluate(golden_predictions, golden.protocol("gallery-50"))
+    shown = f"mAP {100 * found.map:.2f}%, top-1 {100 * found.top(1):.2f}%, {len(found.per_query)} queries"
+    assert repr(found) == f"Evaluation(gallery-50 of cuhk_sysu: {shown})"
+    counts = len(golden_predictions.scores), len(golden_predictions.scene_names)
+    assert repr(golden_predictions).startswith(f"Predictions({counts[0]} detections in {counts[1]} scenes, ")
