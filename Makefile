@@ -3,7 +3,7 @@ BIN := .venv/bin
 # Of the tests; each runs on one thread.
 PROCESSES ?= 2
 
-.PHONY: help demo docs test test-slow test-lowest audit bench bench-gpu clean
+.PHONY: help demo docs test test-slow test-lowest audit bench bench-baseline bench-report bench-gpu clean
 
 help:
 	@echo "make demo       install into .venv, then the whole path on drawn people (demo/)"
@@ -12,22 +12,26 @@ help:
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make test-lowest  the tests, with the oldest versions of dependencies that are allowed"
 	@echo "make audit      known faults of what is installed, by pip-audit"
-	@echo "make bench      benchmarks"
+	@echo "make bench      benchmarks, compared with tests/benchmarks/baseline.json"
 	@echo "make bench-gpu  the same on a CUDA device: checks and times"
+	@echo "make bench-baseline  the last runs of make bench as the baseline"
+	@echo "make bench-report  the newest run and the history, in .benchmarks/report.html"
 	@echo "make clean      remove what these have made"
 
 # pip resolves torch and torchvision together and unpinned, so that they are a released pair; doctor proves it.
 .venv/.installed: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "psbench needs Python 3.11 or newer")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable ".[zoo]"
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "psbench needs Python 3.11 or newer")'
+	@echo "installing psbench and torch into .venv: 5 GB, some minutes"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --editable ".[zoo]"
 	$(BIN)/psbench doctor
-	touch $@
+	@touch $@
 
 .venv/.installed-test: .venv/.installed
-	$(BIN)/python -m pip install --quiet --group test --group lint --group docs
-	touch $@
+	@echo "installing what tests and documentation need"
+	@$(BIN)/python -m pip install --quiet --group test --group lint --group docs
+	@touch $@
 
 demo: .venv/.installed
 	$(BIN)/python reproduce/demo.py
@@ -65,7 +69,14 @@ audit: .venv/.installed-test
 	$(BIN)/pip-audit --skip-editable --progress-spinner off
 
 bench: .venv/.installed-test
-	$(BIN)/python -m pytest -m bench
+	$(BIN)/python -m tests.benchmarks run
+
+# NOTE="..." is kept with it: what else the machine did.
+bench-baseline: .venv/.installed-test
+	$(BIN)/python -m tests.benchmarks baseline --note "$(NOTE)"
+
+bench-report: .venv/.installed-test
+	$(BIN)/python -m tests.benchmarks report
 
 bench-gpu: .venv/.installed-test
 	$(BIN)/python -m tests.benchmarks.gpu
