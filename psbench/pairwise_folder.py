@@ -109,7 +109,8 @@ def take(folder: Path, intake: Intake) -> Taken:
     """What can be read of a folder, pairs as they come; raises InputError only if its manifest cannot."""
     manifest = read_manifest(folder, Manifest)
     tables = [_read_pairs(folder, shard, intake) for shard in manifest.pairs]
-    pairs = RowPlaces(folder, manifest.pairs, tables)
+    taken_shards = [shard for shard, table in zip(manifest.pairs, tables, strict=True) if table is not None]
+    pairs = RowPlaces(folder, taken_shards)
     names = _read_names(folder, manifest.scenes, intake)
     faults = len(intake)
     queries = _read_queries(folder, manifest.queries, intake)

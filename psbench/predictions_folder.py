@@ -38,7 +38,7 @@ from psbench.shards import (
     write_shard,
 )
 from psbench_data.atomic import new_folder
-from psbench_data.columns import lists, vectors
+from psbench_data.columns import flat_values, lists, vectors
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -99,18 +99,21 @@ def take(folder: Path, intake: Intake) -> Taken:
     """What can be read of a folder; raises InputError only if its manifest cannot."""
     manifest = read_manifest(folder, Manifest)
     dim = manifest.embedding_dim
-    tables = [_read_detections(folder, shard, dim, intake, named=True) for shard in manifest.scenes]
-    scenes = [table for table in tables if table is not None]
-    places = RowPlaces(folder, manifest.scenes, tables)
+    scenes, shards = _Gathered(), []
+    for shard in manifest.scenes:
+        if (table := _read_detections(folder, shard, dim, intake, named=True)) is not None:
+            scenes.add(table)
+            shards.append(shard)
+    places = RowPlaces(folder, shards)
     faults = len(intake)
     queries = _read_queries(folder, manifest, intake)
     queries_taken = len(intake) == faults
     context = manifest.context and _read_detections(folder, manifest.context, dim, intake, named=False)
     columns: dict[str, Any] = {
-        "scene_names": [name for table in scenes for name in table.column("scene").to_pylist()],
-        **_detections(scenes, dim),
+        "scene_names": scenes.names,
+        **scenes.columns(dim),
         **queries,
-        "context": None if context is None else QueryContext(**_detections([context], dim)),
+        "context": None if context is None else QueryContext(**_Gathered(context).columns(dim)),
     }
     predictions = Predictions(
         **columns,
@@ -125,7 +128,7 @@ def take(folder: Path, intake: Intake) -> Taken:
         at_scene=lambda scene: f"{places.of(scene)} (scene {predictions.scene_names[scene]!r})",
         at_query=lambda query: f"{folder / manifest.queries.file}: row {query}",
         at_pair=None,
-        scenes_taken=len(scenes) == len(tables),
+        scenes_taken=len(shards) == len(manifest.scenes),
         queries_taken=queries_taken,
     )
     predictions.find_faults(intake, taken.at_scene, taken.at_query)
@@ -162,14 +165,39 @@ def _read_queries(folder: Path, manifest: Manifest, intake: Intake) -> dict[str,
     }
 
 
-def _detections(tables: list[pa.Table], dim: int) -> dict[str, np.ndarray]:
-    counts = np.concatenate([np.zeros(1, np.int64), *(list_lengths(table, "scores") for table in tables)])
-    return {
-        "offsets": np.cumsum(counts),
-        "boxes": floats(tables, "boxes").reshape(-1, 4),
-        "scores": floats(tables, "scores"),
-        "embeddings": floats(tables, "embeddings").reshape(-1, dim),
-    }
+class _Gathered:
+    """The detections of shards, one after the other; beside them, no more than one shard need be in memory.
+
+    Attributes:
+        names: of the scenes; empty for a context.
+    """
+
+    def __init__(self, *tables: pa.Table) -> None:
+        self.names: list[str] = []
+        self._counts = [np.zeros(1, np.int64)]
+        self._values = {name: np.zeros(0, np.float32) for name in _LISTS}
+        for table in tables:
+            self.add(table)
+
+    def add(self, table: pa.Table) -> None:
+        """Append a shard's rows."""
+        if "scene" in table.column_names:
+            self.names += table.column("scene").to_pylist()
+        self._counts.append(list_lengths(table, "scores"))
+        for name, column in self._values.items():
+            values, start = flat_values(table, name), len(column)
+            # In place: putting all shards together in the end would take their memory twice.
+            column.resize(start + len(values), refcheck=False)
+            column[start:] = values
+
+    def columns(self, dim: int) -> dict[str, np.ndarray]:
+        """As `Predictions` and `QueryContext` have them."""
+        return {
+            "offsets": np.cumsum(np.concatenate(self._counts)),
+            "boxes": self._values["boxes"].reshape(-1, 4),
+            "scores": self._values["scores"],
+            "embeddings": self._values["embeddings"].reshape(-1, dim),
+        }
 
 
 def _detection_schema(dim: int, *, named: bool) -> pa.Schema:

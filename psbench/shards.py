@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -220,14 +220,12 @@ class RowPlaces:
 
     Args:
         folder: of the shards.
-        shards: as the manifest lists them.
-        tables: what was read of each; one that could not be read has no rows.
+        shards: those that were read, in order.
     """
 
-    def __init__(self, folder: Path, shards: list[Shard], tables: list[pa.Table | None]) -> None:
-        read = [(shard, table) for shard, table in zip(shards, tables, strict=True) if table is not None]
-        self._paths = [folder / shard.file for shard, _ in read]
-        self._starts = np.cumsum([0, *(table.num_rows for _, table in read)])
+    def __init__(self, folder: Path, shards: Sequence[Shard]) -> None:
+        self._paths = [folder / shard.file for shard in shards]
+        self._starts = np.cumsum([0, *(shard.rows for shard in shards)])
 
     def of(self, row: int) -> str:
         """The file and its own row, as the beginning of a sentence."""

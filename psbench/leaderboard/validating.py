@@ -7,8 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
+from psbench.evaluation.borders import image_sizes, resized_text, sticking_out
 from psbench.evaluation.fitting import length_faults, origin_faults
-from psbench.evaluation.gallery import missing_query, missing_scene, named_rows, query_rows, unknown_faults
+from psbench.evaluation.gallery import (
+    foreign_faults,
+    foreign_query_faults,
+    missing_query,
+    missing_scene,
+    named_rows,
+    query_rows,
+    unknown_faults,
+)
 from psbench.evaluation.pairs import coverage_faults
 from psbench.evaluation.rules import Rules
 from psbench.folders import take
@@ -17,11 +26,7 @@ from psbench.pairwise import PairwisePredictions
 from psbench.predictions import Predictions
 from psbench.shards import MANIFEST, Taken
 from psbench_data import InputError, PersonSearchDataset, Protocol, Scenes
-from psbench_data.integrity.images import header_sizes
 from psbench_data.names import given_path
-
-_OVER = 2
-"""Pixels by which rounding, on the way to a resized image and back, moves a box beyond the border."""
 
 
 def validate(
@@ -46,7 +51,7 @@ def validate(
         What could not be checked, a sentence each.
 
     Raises:
-        InputError: listing all faults, each with its file and row; of very many of a kind the first fifty.
+        InputError: listing all faults, each with its file and row; more than fifty of a kind as one, with their number.
     """
     folder = given_path(folder)
     intake, remarks = Intake(str(folder)), []
@@ -69,16 +74,15 @@ def _beside(
     """Note what does not fit the dataset, and give what could not be compared."""
     predictions, test = taken.predictions, dataset.split("test")
     intact = not len(intake)
-    _note_origin(folder / MANIFEST, predictions, intake, dataset)
+    origin = origin_faults(
+        predictions, dataset.name, test.fingerprint, str(folder / MANIFEST), synthetic=dataset.synthetic
+    )
+    intake.add_all(origin, len(origin))
     names = predictions.scene_names or []
-    unknown = unknown_faults(names, test, taken.at_scene)
-    if names and len(unknown) == len(names):
-        intake.add(
-            f"none of its {len(names)} scenes is a test scene of {dataset.name}: expected names such as "
-            f"{test.names[0]!r}, found {names[0]!r}. Name scenes as the annotation does, or give the dataset that was "
-            "predicted on."
-        )
+    if foreign := foreign_faults(names, test, dataset.name, where=str(folder)):
+        intake.add_all(foreign, 1)
         return []
+    unknown = unknown_faults(names, test, taken.at_scene)
     intake.add_all(unknown, len(unknown))
     rows = _note_queries(folder, taken, intake, protocols) if taken.queries_taken else {}
     if taken.scenes_taken and isinstance(predictions, Predictions):
@@ -96,23 +100,6 @@ def _beside(
     return _note_boxes(taken, intake, test, progress)
 
 
-def _note_origin(
-    manifest: Path, predictions: Predictions | PairwisePredictions, intake: Intake, dataset: PersonSearchDataset
-) -> None:
-    faults = origin_faults(predictions, dataset.name, dataset.split("test").fingerprint, str(manifest))
-    if predictions.dataset not in ("", dataset.name):
-        faults.append(
-            f"{manifest}: dataset is {predictions.dataset!r}, expected {dataset.name!r}. Give the dataset that was "
-            "predicted on."
-        )
-    if predictions.synthetic and not dataset.synthetic:
-        faults.append(
-            f"{manifest}: says that its people are drawn, and those of {dataset.root} are not. Give the dataset that "
-            "was predicted on."
-        )
-    intake.add_all(faults, len(faults))
-
-
 def _note_queries(folder: Path, taken: Taken, intake: Intake, protocols: Sequence[Protocol]) -> dict[str, np.ndarray]:
     """Note what is missing, and give for each protocol which row each of its queries is, -1 for none."""
     predictions, file, rows = taken.predictions, folder / "queries.parquet", {}
@@ -124,8 +111,13 @@ def _note_queries(folder: Path, taken: Taken, intake: Intake, protocols: Sequenc
             except InputError as error:
                 faults += [f"{file}{fault.removeprefix('predictions')}" for fault in error.faults]
         intake.add_all(faults, len(faults))
+        if (context := getattr(predictions, "context", None)) is not None and not len(intake):
+            context.find_strangers(intake, protocols[0].queries.boxes, taken.at_query)
         return rows
     scenes, boxes = predictions.query_scenes, predictions.query_boxes
+    if foreign := foreign_query_faults(scenes, protocols[0], str(file)):
+        intake.add_all(foreign, 1)
+        return rows
     unknown = unknown_faults(scenes, protocols[0].scenes, taken.at_query)
     intake.add_all(unknown, len(unknown))
     missing: dict[tuple[int, bytes], str] = {}
@@ -165,17 +157,15 @@ def _note_boxes(taken: Taken, intake: Intake, test: Scenes, progress: bool) -> l
         asked = np.array([test.positions.get(name, -1) for name in predictions.query_scenes], np.int64)
         parts.append((context.boxes, asked, context.offsets, taken.at_query, "context's detection"))
     used = np.unique(np.concatenate([np.zeros(0, np.int64), *(owners for _, owners, _, _, _ in parts)]))
-    sizes = test.sizes.astype(np.int64)
-    unsaid = used[(used >= 0) & (sizes[used, 0] == 0)]
-    if len(unsaid):
-        sizes[unsaid] = header_sizes(test, unsaid, progress=progress)
+    used = used[used >= 0]
+    sizes = image_sizes(test, used, progress=progress)
     for boxes, owners, offsets, at, what in parts:
         _note_outside(intake, boxes, owners, offsets, test, sizes, _at_row(at, offsets, what))
-    unknown = int((sizes[unsaid, 0] == 0).sum())
+    unknown = int((sizes[used, 0] == 0).sum())
     if not unknown:
         return []
     return [
-        f"boxes of {unknown} of {int((used >= 0).sum())} scenes were compared with the left and upper border alone: "
+        f"boxes of {unknown} of {len(used)} scenes were compared with the left and upper border alone: "
         "neither annotation nor image files tell their sizes."
     ]
 
@@ -199,15 +189,7 @@ def _note_outside(
 ) -> None:
     """Boxes (N, 4), of owners (O,) that are test scenes or -1, N of them by (O + 1,) offsets; sizes (S, 2)."""
     scene = np.repeat(owners, np.diff(offsets))
-    extent = np.where(sizes > 0, sizes, np.inf)[scene, ::-1]
-    over = np.maximum(-boxes[:, :2], boxes[:, 2:] - extent).max(axis=1, initial=-np.inf)
-    outside = np.flatnonzero((over > _OVER) & (scene >= 0))
-    if not len(outside):
-        return
-    # Annotations have such boxes, too: 96 of PRW's test frames. Who predicts just these may.
-    of_test = np.repeat(np.arange(len(test)), np.diff(test.offsets)).tolist()
-    annotated = set(zip(of_test, map(np.ndarray.tobytes, test.boxes), strict=True))
-    rows = [row for row in outside.tolist() if (int(scene[row]), boxes[row].tobytes()) not in annotated]
+    rows, over = sticking_out(boxes, scene, test, sizes)
 
     def fault(row: int) -> str:
         height, width = sizes[scene[row]].tolist()
@@ -217,4 +199,4 @@ def _note_outside(
             "pixels of the original image, not of a resized one, clipped to it."
         )
 
-    intake.add_all(map(fault, rows), len(rows))
+    intake.add_all(map(fault, rows.tolist()), len(rows), resized_text(len(rows), len(boxes)))

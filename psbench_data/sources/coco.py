@@ -7,10 +7,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from psbench_data.cache import cached_table, files_digest
 from psbench_data.errors import InputError
 from psbench_data.faults import Collected
 from psbench_data.galleries import by_rule, chosen_queries, drawn
@@ -19,7 +23,7 @@ from psbench_data.protocol_files import protocol_version, read_protocol
 from psbench_data.scenes import Scenes
 from psbench_data.sources.coco_document import PERSON_ID
 from psbench_data.sources.coco_file import CocoFile, read_coco
-from psbench_data.sources.layouts import TITLES
+from psbench_data.sources.layouts import TITLES, name_the_test_set
 from psbench_data.sources.source import Source, Split
 
 if TYPE_CHECKING:
@@ -64,10 +68,10 @@ class Coco(Source):
     def require_root(self) -> None:
         """Check that the file of the test set is there; raises InputError."""
         if not self._test.is_file():
-            raise InputError(
-                f"{self._test}: the test set's COCO JSON is not there. Give the folder that holds it as root, "
-                "or its name as the option test."
+            remedy = name_the_test_set(self.root) or (
+                "Give the folder that holds it as root, or its name as the option test."
             )
+            raise InputError(f"{self._test}: the test set's COCO JSON is not there. {remedy}")
 
     @property
     def image_root(self) -> Path:
@@ -77,23 +81,19 @@ class Coco(Source):
     @property
     def restricted(self) -> bool:
         """Own data is its owner's; an export of a restricted dataset stays restricted."""
-        return self._read(self._test).restricted
+        return self._facts["restricted"]
 
     @property
     def terms_name(self) -> str:
         """An export of a restricted dataset has that one's terms."""
-        exported_from = self._read(self._test).dataset
+        exported_from = self._facts["dataset"]
         return exported_from if self.restricted and exported_from in TITLES else self.name
 
     def protocols(self) -> dict[str, int]:
         """Those that were exported with the data; without any, by rule and of the usual sizes."""
         if files := self._exported():
             return {path.stem: protocol_version(path) for path in files}
-        data = self._read(self._test)
-        if not data.has_queries:
-            return {}
-        rules = [name for name, rule in _RULES.items() if rule == "all" or data.has_cameras]
-        return dict.fromkeys([*rules, *(f"gallery-{size}" for size in _SIZES if size < len(data.names))], 1)
+        return dict.fromkeys(self._facts["protocols"], 1)
 
     def protocol_version(self, name: str) -> int | None:
         """Of the exported ones; without any, of the rules and of `gallery-<any size>`."""
@@ -103,7 +103,7 @@ class Coco(Source):
 
     def scene_files(self) -> list[Path]:
         """The JSON files that are there."""
-        return [self._test, *([self._train] if self._train.is_file() else [])]
+        return list(self._files().values())[::-1]
 
     def protocol_files(self, name: str) -> list[Path]:
         """The exported galleries, if there are any."""
@@ -122,22 +122,33 @@ class Coco(Source):
 
     def scenes(self) -> dict[str, Split]:
         """Both splits, in the files' order."""
-        train, test = CocoFile(), CocoFile()
+        splits = {"train": CocoFile().split()}
         with Collected() as faults:
-            with faults.step():
-                train = self._read(self._train) if self._train.is_file() else train
-            with faults.step():
-                test = self._read(self._test)
-                if not test.names:
-                    raise InputError(f"{self._test}: holds no image. Correct the file.")
-        return {"train": train.split(), "test": test.split()}
+            for split, path in self._files().items():
+                with faults.step():
+                    splits[split] = self._read(path).split()
+                    if split == "test" and not self._read(path).names:
+                        raise InputError(f"{path}: images: holds no image. List the pictures to search in.")
+        self._remark_what_is_missing()
+        return splits
+
+    def usable_scenes(self) -> dict[str, Split]:
+        """Of files that have faults the rows without any."""
+        splits = {}
+        for split, path in self._files().items():
+            with suppress(InputError):
+                splits[split] = self._parse(path).split()
+        return splits
 
     def protocol(self, name: str, test: Scenes) -> pa.Table:
         """Exported galleries as they are; else the data's own queries, or chosen ones, with galleries made here."""
         if files := self.protocol_files(name):
             return read_protocol(files[0], test)
-        queries = self._read(self._test).queries() or chosen_queries(test, self._seed)
+        data = self._read(self._test)
+        queries = data.queries() or chosen_queries(test, self._seed)
         if not len(queries.scenes):
+            if data.nobody:
+                raise InputError("{}: annotations: {}. {}".format(self._test, *data.nobody))
             raise InputError(
                 f"{self._test}: no person is in two scenes, so there is nothing to search for. Give all annotations of "
                 f"one person the same {self._person_id}, or name the key that has it with the option person_id."
@@ -154,13 +165,51 @@ class Coco(Source):
             raise InputError(f"{self._test}: {name} needs to know cameras. Give every image a camera_id.")
         return by_rule(test, queries, _RULES[name])
 
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        """What else is asked of the test set's file; kept beside its scenes, as a large one takes minutes to parse."""
+
+        def build() -> pa.Table:
+            import pyarrow as pa
+
+            data = self._read(self._test)
+            rules = [name for name, rule in _RULES.items() if rule == "all" or data.has_cameras]
+            names = [*rules, *(f"gallery-{size}" for size in _SIZES if size < len(data.names))]
+            facts = {
+                "protocols": names if data.has_queries else [],
+                "dataset": data.dataset,
+                "restricted": data.restricted,
+            }
+            return pa.table({"facts": [json.dumps(facts)]})
+
+        key = files_digest(f"{self.name} {self.settings} facts", [self._test])
+        return json.loads(cached_table(key, "facts", build).column("facts")[0].as_py())
+
     def _exported(self) -> list[Path]:
         return sorted((self.root / "protocols").glob("*.parquet"), key=_by_number)
 
+    def _files(self) -> dict[str, Path]:
+        """The files that are there, by split; train may be left out."""
+        return {"train": self._train, "test": self._test} if self._train.is_file() else {"test": self._test}
+
     def _read(self, path: Path) -> CocoFile:
+        return self._parse(path).require_sound()
+
+    def _parse(self, path: Path) -> CocoFile:
         if path not in self._parsed:
             self._parsed[path] = read_coco(path, self.remark, self._person_id)
         return self._parsed[path]
+
+    def _remark_what_is_missing(self) -> None:
+        """Note people who cannot be learned, and cameras of which only some are known."""
+        # Of the test set it is an error of every protocol.
+        if self._train.is_file() and (nobody := self._read(self._train).nobody):
+            self.remark(self._train, "annotations", *nobody)
+        cameras = self._read(self._test).camera_ids
+        if 0 < (unknown := cameras.count(None)) < len(cameras) and not self._exported():
+            names = " and ".join(name for name, rule in _RULES.items() if rule != "all")
+            what = f"{unknown:,} of {len(cameras):,} have no camera_id, so {names} are left out"
+            self.remark(self._test, "images", what, "Give every image a camera_id.")
 
 
 def _require_options(names: dict[str, object], person_id: object, seed: object) -> None:

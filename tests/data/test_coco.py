@@ -56,6 +56,19 @@ def test_example(tmp_path: Path) -> None:
     assert not dataset.restricted
 
 
+def test_second_open_does_not_parse_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = _write(tmp_path, info={"dataset": "prw", "restricted": True})
+
+    def asked() -> tuple[object, ...]:
+        dataset = psbench_data.load("coco", root=root)
+        return dataset.protocols, dataset.restricted, dataset.terms_name, dataset.protocol("regular").digest
+
+    first = asked()
+    assert first[:3] == (("regular", "multi-view", "same-camera"), True, "prw")
+    monkeypatch.setattr("psbench_data.sources.coco.read_coco", lambda *_: pytest.fail("parsed again"))
+    assert asked() == first
+
+
 def test_own_queries_and_order_of_people_are_kept(tmp_path: Path) -> None:
     queries = [{"annotation_id": 11, "note": "ignored"}, {"image_id": 2, "bbox": [1, 1, 10, 10], "person_id": "bo"}]
     queries[0]["annotation_id"] = 10

@@ -155,7 +155,7 @@ def test_other_training_lists_are_opened_and_stand_in(tree: Callable[[str], Path
     report = doctor(root)
     assert [error.file for error in report.of_severity("error")] == [f"{TEST_LISTS}/Train_app70.mat"]
     assert report.counts[0].found > 0
-    (missing,) = _found(doctor(root, train_subset=10), "missing-file")
+    (missing,) = _found(doctor(root, options={"train_subset": 10}), "missing-file")
     assert missing.file == f"{TEST_LISTS}/Train_app10.mat"
 
 
@@ -388,7 +388,7 @@ def test_misuse_is_answered_with_near_names() -> None:
     with pytest.raises(InputError, match="Did you mean 'multi-view'"):
         doctor(root, protocols=["multiview"])
     with pytest.raises(InputError, match="prw has no option 'train_subset'"):
-        doctor(root, train_subset=10)
+        doctor(root, options={"train_subset": 10})
 
 
 @pytest.mark.parametrize(

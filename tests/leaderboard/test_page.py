@@ -338,3 +338,29 @@ def test_a_long_board_shows_its_beginning_until_asked_for_all(browser: Browser, 
     assert page.locator(f"{PRW} tbody tr:visible").count() == 210
     assert not visit.wrong
     visit.context.close()
+
+
+def test_a_board_of_thousands_shows_more_by_and_by(browser: Browser, tmp_path: Path) -> None:
+    for i in range(1010):
+        low = i / 2000
+        write(tmp_path, entry_of(f"number-{i}", [{"regular": result(low, interval=(low, low + 0.1))}]))
+    render(tmp_path)
+    address = (tmp_path / "index.html").as_uri()
+    visit = Visit(browser, viewport=SCREEN)
+    page = visit.open(address)
+    rows = page.locator(f"{PRW} tbody tr:visible")
+    assert rows.count() == 200
+    page.get_by_role("button", name="Show 1000 of 1010 rows").click()
+    assert rows.count() == 1000
+    _heading(page, "mAP").get_by_role("button").click()
+    assert _column(page, "Method") == [f"number-{i}" for i in range(1000)]
+    page.get_by_role("button", name="Show all 1010 rows").click()
+    assert _column(page, "Method") == [f"number-{i}" for i in range(1010)]
+    _heading(page, "mAP").get_by_role("button").click()
+    assert _column(page, "Method") == [f"number-{i}" for i in range(1009, 9, -1)]
+    assert not visit.wrong
+    visit.context.close()
+    plain = Visit(browser, java_script_enabled=False, viewport=SCREEN)
+    plain.open(address)
+    assert plain.page.locator(f"{PRW} tbody tr:visible").count() == 1010
+    plain.context.close()

@@ -59,6 +59,12 @@
     more.textContent = `Show ${next} ${fitting.length} rows`;
   }
 
+  function showAnew(long) {
+    // Thousands of rows take seconds to lay out: in a new order or choice, only who asks again waits for them.
+    long.most = Math.min(long.most, BEGINNING * GROWTH);
+    show(long);
+  }
+
   const rankings = all(".ranking").map(box => longTable(box));
 
   // Sorting: what is empty stands last either way, and equals stay in their order.
@@ -84,7 +90,7 @@
     const keyed = ranking.rows.map(entry => [valueOf(entry.row, heading.cellIndex, kind === "text"), entry]);
     const known = keyed.filter(([value]) => value !== "").sort(([a], [b]) => sign * compare(a, b));
     ranking.rows = [...known, ...keyed.filter(([value]) => value === "")].map(([, entry]) => entry);
-    show(ranking);
+    showAnew(ranking);
   }
 
   for (const ranking of rankings) {
@@ -119,7 +125,7 @@
       }
       const here = ranking.rows.filter(entry => entry.fits).length;
       ranking.box.hidden = here === 0;
-      show(ranking);
+      showAnew(ranking);
       fitting += here;
       total += ranking.rows.length;
     }
