@@ -55,7 +55,7 @@ _TASKS: dict[str, dict[Callable[..., None], str]] = {
         view: "Scenes with boxes, queries with their matches.",
         view_points: "What a PCNet looks at.",
         search: "Find a person in your own pictures.",
-        index: "Keep who is in them, for quick searches.",
+        index: "Keep who is in your pictures, to search them.",
     },
     "Leaderboards": {
         submit: "Make a leaderboard's entry of predictions.",

@@ -57,6 +57,7 @@ def evaluate(
     """
     from psbench import InputError, PairwisePredictions, evaluate_all
     from psbench import audit as audit_all
+    from psbench.evaluation.borders import resized_note
     from psbench.evaluation.breakdown import column_faults
     from psbench.folders import load_predictions
     from psbench.reporting.text import audit_text, breakdown_text, errors_text, evaluations_text
@@ -80,6 +81,8 @@ def evaluate(
     evaluations = evaluate_all(loaded, chosen, preset=preset, keep=keep, progress=True, **options)
     typer.echo(f"{dataset.name}: {dataset.origin}\n")
     typer.echo(evaluations_text(evaluations))
+    if note := resized_note(loaded, chosen[0].scenes):
+        typer.echo(f"\nnote: {note}")
     for evaluation in evaluations:
         for column in by:
             typer.echo(f"\n{evaluation.protocol}\n{breakdown_text(evaluation.breakdown(column), column)}")

@@ -10,7 +10,7 @@ import typer
 
 from psbench.cli_judging import Data, Root
 from psbench.doctor import require_zoo
-from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options
+from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options, telling_when_stopped
 
 if TYPE_CHECKING:
     from psbench.zoo.weights import WeightsInfo
@@ -33,6 +33,7 @@ _TAKES: dict[Task, set[str]] = {
 
 
 @complain_on_input_error
+@telling_when_stopped(lambda: "the same command goes on")
 def predict(
     weights: Annotated[
         Path,
@@ -41,7 +42,9 @@ def predict(
         ),
     ],
     root: Root,
-    output: Annotated[Path, typer.Option(help="The predictions folder to make or continue.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The predictions folder to make or continue.", show_default=False)
+    ],
     data: Data = "cuhk_sysu",
     option: DatasetOptions = None,
     protocols: Annotated[
@@ -51,12 +54,16 @@ def predict(
     split: Annotated[
         str, typer.Option(help="test, or train: its people alone, for a re-ID network to learn.")
     ] = "test",
-    ground_truth_boxes: Annotated[bool, typer.Option(help="Embed the annotated boxes instead of detecting.")] = False,
+    ground_truth_boxes: Annotated[
+        bool, typer.Option("--ground-truth-boxes", help="Embed the annotated boxes instead of detecting.")
+    ] = False,
     detections: Annotated[
         Path | None,
         typer.Option(help="Embed the boxes of these predictions instead of detecting.", show_default=False),
     ] = None,
-    context: Annotated[bool, typer.Option(help="Detect around each query, too, as CBGM needs it.")] = False,
+    context: Annotated[
+        bool, typer.Option("--context", help="Detect around each query, too, as CBGM needs it.")
+    ] = False,
     reid: Annotated[
         Path | None, typer.Option(help="A re-ID run that embeds what the model finds.", show_default=False)
     ] = None,
@@ -93,7 +100,7 @@ def predict(
 
     Example: psbench predict runs/seqnet --data cuhk_sysu --root /data/CUHK-SYSU --output predictions/seqnet
 
-    Example: psbench predict runs/igpn --protocol gallery-100 --keep 100 --reid runs/reid_pcb --root ... --output ...
+    Example: psbench predict runs/igpn --protocol gallery-100 --keep 100 --root /data/CUHK-SYSU -o predictions/igpn
     """
     require_zoo()
     from psbench.inference import predict_into, rescore_into, search_into

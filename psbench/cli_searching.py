@@ -12,6 +12,8 @@ import typer
 from psbench.doctor import require_zoo
 from psbench_data import InputError
 from psbench_data.console import list_input_errors
+from psbench_data.faults import Collected
+from psbench_data.names import given_path
 
 if TYPE_CHECKING:
     from psbench.inference.gallery_search import People
@@ -68,24 +70,25 @@ def search(
 ) -> None:
     """Search your own pictures for a person: whoever is in them, ranked by the similarity to the one in a picture.
 
-    Without --box, the people in the query picture are numbered and you are asked; where nobody can be asked (no
-    terminal), the largest one is taken.
+    Without --box you are asked whom of the query picture you mean; where there is no terminal, it is the largest.
 
     Example: psbench search --weights runs/seqnet --query photo.jpg --gallery holiday/ -o found.html
     """
     require_zoo()
     from psbench.inference.gallery_search import search_pictures
-    from psbench.matches import CAUTION
+    from psbench.matches import CAUTION, shown_box
     from psbench.processes import from_main, this_process
     from psbench.reporting.found import write_found
     from psbench_data.atomic import new_file, place_faults
 
-    faults = [*place_faults(output), *place_faults(json_output)]
-    if box is not None and largest:
-        faults.append("--largest: the person is given by --box. Give one or the other.")
-    given, wrong = _parsed_box(box)
-    if faults := faults + wrong:
-        raise InputError(faults)
+    with Collected() as faults:
+        _require_paths(faults, weights, reid, gallery)
+        given = _parsed_box(faults, box, query)
+        wrong = [*place_faults(output), *place_faults(json_output)]
+        if box is not None and largest:
+            wrong.append("--largest: the person is given by --box. Give one or the other.")
+        if wrong:
+            raise InputError(wrong)
     process = this_process()
     model, method = _searcher(weights, reid)
     if given is None and hasattr(model, "search_encoded"):
@@ -105,6 +108,8 @@ def search(
         method=method,
     )
     if process.is_main_process:
+        if box is not None:
+            typer.echo(f"query: --box {shown_box(found.box)}")
         write_found(found, output)
         if json_output is not None:
             with new_file(json_output) as partial:
@@ -138,6 +143,8 @@ def index(
     from psbench.inference.gallery import index_pictures
     from psbench.processes import this_process
 
+    with Collected() as faults:
+        _require_paths(faults, weights, reid, gallery)
     process = this_process()
     model, method = _searcher(weights, reid)
     done = index_pictures(
@@ -150,11 +157,7 @@ def index(
         method=method,
     )
     if process.is_main_process:
-        kept, links = done.gallery, f", {done.links:,} links not followed" if done.links else ""
-        typer.echo(
-            f"{output}: {len(kept.people.boxes):,} people in {len(kept.pictures):,} pictures "
-            f"({done.added:,} looked at now, {done.gone:,} gone{links})"
-        )
+        typer.echo(f"{output}: {done.summary()}")
         _tell_unreadable(done.unreadable)
     process.destroy_process_group()
 
@@ -188,17 +191,42 @@ def _searcher(weights: Path, reid: Path | None) -> tuple[Any, str]:
     return two_step(*models) if reid is not None else models[0], " + ".join(info.method for info in infos)
 
 
-def _parsed_box(given: str | None) -> tuple[list[float] | None, list[str]]:
-    """The sides of a box, and why it is none."""
+def _require_paths(faults: Collected, weights: Path, reid: Path | None, gallery: Path) -> None:
+    """Note what is not where it is said to be, before anything is loaded."""
+    from psbench.own_gallery import is_gallery
+    from psbench.own_pictures import find_pictures
+    from psbench.zoo.weights import weights_path
+
+    for path in filter(None, (weights, reid)):
+        with faults.step():
+            weights_path(path)
+    with faults.step():
+        if not is_gallery(gallery := given_path(gallery)):
+            find_pictures(gallery)
+
+
+def _parsed_box(faults: Collected, given: str | None, query: Path) -> list[float] | None:
+    """The sides of a box, if one is given; notes why it is none in this picture, or why that cannot be read."""
+    from psbench.own_pictures import box_faults, decoded
+
+    size = None
+    with faults.step():
+        size = decoded(given_path(query)).size
     if given is None:
-        return None, []
-    try:
-        x1, y1, x2, y2 = (float(side) for side in given.split(","))
-    except ValueError:
-        x1 = y1 = x2 = y2 = math.nan
-    if all(map(math.isfinite, (x1, y1, x2, y2))) and x1 < x2 and y1 < y2:
-        return [x1, y1, x2, y2], []
-    return None, [f"--box {given}: expected x1,y1,x2,y2 in pixels: left, top, right, bottom, as in 104,20,180,260."]
+        return None
+    with faults.step():
+        try:
+            box = [float(side) for side in given.split(",")]
+        except ValueError:
+            box = []
+        if len(box) != 4 or not all(map(math.isfinite, box)):
+            raise InputError(
+                f"--box {given}: expected x1,y1,x2,y2 in pixels: left, top, right, bottom, as in 104,20,180,260."
+            )
+        if wrong := box_faults(box, size):
+            raise InputError(f"--{fault}" for fault in wrong)
+        return box
+    return None
 
 
 def _chosen_box(model: Any, query: Path, output: Path, threshold: float | None, largest: bool) -> list[float]:
@@ -243,5 +271,6 @@ def _asked(query: Path, people: People, output: Path) -> int:
 
 def _tell_unreadable(faults: Any) -> None:
     if faults:
-        lines = "\n  - ".join(["", *faults])
-        typer.echo(f"warning: {len(faults):,} pictures could not be read and were left out:{lines}", err=True)
+        from psbench.matches import left_out
+
+        typer.echo("\n  - ".join([f"warning: {left_out(faults)}:", *faults]), err=True)

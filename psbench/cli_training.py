@@ -11,7 +11,7 @@ import typer
 from psbench.cli_judging import Data, Root
 from psbench.doctor import require_zoo
 from psbench_data import InputError
-from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options
+from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options, telling_when_stopped
 
 Changes = Annotated[list[str], typer.Option("--set", help="Change a value, e.g. optimizer.lr=0.01. Repeatable.")]
 
@@ -59,27 +59,28 @@ def train(
     from psbench.training import train as run_training
     from psbench_data import load
 
-    # What is wrong is said by the main process alone; the launcher ends those that wait for it.
-    with main_process_first():
-        chosen = recipe_for(recipe or f"{model}-{data}")
-        if chosen.model != model:
-            raise InputError(f"recipe {chosen.name} is for {chosen.model}, not for {model}.")
-        changed = chosen.override(parsed_changes(changes))
-        dataset = load(data, root=root, **parsed_options(option))
     try:
-        run = run_training(
-            changed,
-            dataset,
-            output,
-            resume=resume,
-            start_from=start_from,
-            detections=detections,
-            checkpoint_every=checkpoint_every,
-            keep_checkpoints=keep_checkpoints,
-            validate_on=validate_on,
-            validate_every=validate_every,
-            trackers=tracker,
-        )
+        with telling_when_stopped(lambda: _going_on(output)):
+            # What is wrong is said by the main process alone; the launcher ends those that wait for it.
+            with main_process_first():
+                chosen = recipe_for(recipe or f"{model}-{data}")
+                if chosen.model != model:
+                    raise InputError(f"recipe {chosen.name} is for {chosen.model}, not for {model}.")
+                changed = chosen.override(parsed_changes(changes))
+                dataset = load(data, root=root, **parsed_options(option))
+            run = run_training(
+                changed,
+                dataset,
+                output,
+                resume=resume,
+                start_from=start_from,
+                detections=detections,
+                checkpoint_every=checkpoint_every,
+                keep_checkpoints=keep_checkpoints,
+                validate_on=validate_on,
+                validate_every=validate_every,
+                trackers=tracker,
+            )
     except NonFiniteLossError as error:
         if this_process().is_main_process:
             typer.echo(f"stopped: {error}", err=True)
@@ -89,6 +90,20 @@ def train(
         typer.echo(f"{output}: {run.record.steps} steps in {run.record.seconds:.0f} s on {run.record.hardware}")
     # GPUs' connections that are left to the interpreter's end are warned of.
     process.destroy_process_group()
+
+
+def _going_on(output: Path) -> str:
+    """How a training that was interrupted goes on."""
+    from psbench.training.checkpoints import newest
+    from psbench.training.run import PLAN_FILE, RUN_FILE
+
+    if (output / RUN_FILE).is_file():
+        return f"{output} is finished"
+    if there := newest(output):
+        return f"{output} goes on with --resume, from step {there[1].step}"
+    if (output / PLAN_FILE).is_file():
+        return f"{output} has no checkpoint yet; with --resume it begins again"
+    return "nothing was begun; the same command begins it"
 
 
 def parsed_changes(assignments: list[str]) -> dict[str, object]:

@@ -7,21 +7,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from psbench.cli_judging import Root
+from psbench.cli_judging import Data, Root
 from psbench_data import InputError
 from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options
 
 
 @complain_on_input_error
 def view(
-    dataset: Annotated[
-        str, typer.Argument(metavar="DATASET", help="A name from `psbench-data list`.", show_default=False)
-    ],
     root: Root,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The page to write, or the folder of pictures.", show_default="view.html"),
     ] = None,
+    data: Data = "cuhk_sysu",
     option: DatasetOptions = None,
     split: Annotated[str, typer.Option(help="Of the scenes: train or test.")] = "test",
     scene: Annotated[
@@ -39,7 +37,7 @@ def view(
 ) -> None:
     """Show scenes with their people, and queries with their true matches.
 
-    Example: psbench view prw --root /data/PRW --protocol regular --queries 4 -o view.html
+    Example: psbench view --data prw --root /data/PRW --protocol regular --queries 4 -o view.html
     """
     from psbench.reporting.viewing import chosen_queries, chosen_scenes, write_pictures, write_view
     from psbench_data import load
@@ -48,7 +46,7 @@ def view(
     place = output or Path("view.html" if picture_format == "html" else "view")
     if picture_format == "html" and (faults := place_faults(place)):
         raise InputError(faults)
-    loaded = load(dataset, root=root, **parsed_options(option))
+    loaded = load(data, root=root, **parsed_options(option))
     views = chosen_scenes(loaded.split(split), scene, scenes, seed)
     asked = chosen_queries(loaded.protocol(protocol), queries, seed) if protocol else []
     if not views and not asked:

@@ -23,11 +23,12 @@ class Match:
     """Somebody who was found.
 
     Attributes:
-        picture: where, relative to the folder that was searched, with `/`.
+        picture: where, relative to the folder that was searched, with `/`; of several copies, the first.
         box: (4,) float32, xyxy, pixels of the picture as it is seen, turned as the camera says.
         similarity: to the query.
         score: of the detection, in [0, 1]; None where the method has none.
         changed: whether the file seems to be another one than when it was looked at, or is gone.
+        copies: the others, like `picture`.
     """
 
     picture: str
@@ -35,6 +36,12 @@ class Match:
     similarity: float
     score: float | None
     changed: bool = False
+    copies: Sequence[str] = ()
+
+    @property
+    def places(self) -> str:
+        """The picture and its copies, as printed."""
+        return printable(", also ".join([self.picture, *self.copies]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +53,12 @@ class Matches:
         box: (4,) float32, the person in it, like `Match.box`.
         gallery: the folder whose pictures were searched.
         method: as printed.
-        pictures: how many were searched.
+        pictures: how many were searched, copies counted once.
+        copies: how many more of these there are; they are not searched again.
         people: how many were found in them, and compared.
         threshold: detection score from which they were; None where the method has no such scores.
         matches: the first of the ranking.
-        itself: whether the query's own picture was in the folder; it is not searched.
+        itself: how often the query's own picture was in the folder, copies counted; it is not searched.
         unreadable: why some pictures were not searched.
     """
 
@@ -62,7 +70,8 @@ class Matches:
     people: int
     threshold: float | None
     matches: Sequence[Match]
-    itself: bool = False
+    copies: int = 0
+    itself: int = 0
     unreadable: Sequence[str] = ()
 
     @property
@@ -71,18 +80,21 @@ class Matches:
         return len({match.picture for match in self.matches})
 
     def summary(self) -> str:
-        """What was searched, in a sentence or two."""
+        """What was searched, in a sentence or two; not what could not be read."""
         certain = "" if self.threshold is None else f" with a score of {self.threshold:g} or more"
         told = [
-            f"{_count(self.people, 'detection')}{certain} in {_count(self.pictures, 'picture')}",
-            f"the {len(self.matches):,} most similar are in {_count(self.in_pictures, 'picture')}",
+            f"{counted(self.people, 'detection')}{certain} in {counted_pictures(self.pictures, self.copies)}",
+            f"the {len(self.matches):,} most similar are in {counted(self.in_pictures, 'picture')}",
         ]
-        also = ["The query's own picture is in the folder and was left out."] if self.itself else []
-        if self.unreadable:
-            also.append(f"{_count(len(self.unreadable), 'picture')} could not be read.")
+        also = []
+        if self.itself == 1:
+            also.append("The query's own picture is in the folder and was left out.")
+        elif self.itself:
+            copies = _copies(self.itself - 1)
+            also.append(f"The query's own picture and {copies} of it are in the folder and were left out.")
         if changed := len({match.picture for match in self.matches if match.changed}):
             also.append(
-                f"{_count(changed, 'picture')} of these changed or went after the index was made: run `psbench index` "
+                f"{counted(changed, 'picture')} of these changed or went after the index was made: run `psbench index` "
                 "again."
             )
         return " ".join([f"{told[0]}; {told[1]}." if self.matches else f"{told[0]}.", *also])
@@ -93,7 +105,7 @@ class Matches:
         for rank, match in enumerate(self.matches, start=1):
             score = "-" if match.score is None else f"{match.score:.2f}"
             box = shown_box(match.box)
-            lines.append(f"{rank:>4}{match.similarity:>12.3f}{score:>8}  {box:<22}{printable(match.picture)}")
+            lines.append(f"{rank:>4}{match.similarity:>12.3f}{score:>8}  {box:<22}{match.places}")
         return "\n".join(lines)
 
     def to_json(self) -> str:
@@ -103,14 +115,16 @@ class Matches:
             "gallery": str(self.gallery),
             "method": self.method,
             "pictures": self.pictures,
+            "copies": self.copies,
             "people": self.people,
             "threshold": self.threshold,
-            "query_picture_left_out": self.itself,
+            "query_picture_left_out": bool(self.itself),
             "unreadable": list(self.unreadable),
             "matches": [
                 {
                     "rank": rank,
                     "picture": match.picture,
+                    "copies": list(match.copies),
                     "box": match.box.tolist(),
                     "similarity": match.similarity,
                     "score": match.score,
@@ -127,5 +141,21 @@ def shown_box(box: np.ndarray) -> str:
     return ",".join(f"{side:.0f}" for side in box.tolist())
 
 
-def _count(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """A number of things, of one in the singular."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def counted_pictures(pictures: int, copies: int) -> str:
+    """How many different pictures there are, and how many more are copies of them."""
+    return counted(pictures, "picture") + (f", and {_copies(copies)}" if copies else "")
+
+
+def left_out(unreadable: Sequence[str]) -> str:
+    """That some pictures could not be read."""
+    were = "was" if len(unreadable) == 1 else "were"
+    return f"{counted(len(unreadable), 'picture')} could not be read and {were} left out"
+
+
+def _copies(number: int) -> str:
+    return f"{number:,} cop{'y' if number == 1 else 'ies'}"

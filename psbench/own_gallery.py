@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from psbench.blocks import ranges
 from psbench.intake import Intake
 from psbench.matches import Match
-from psbench.own_pictures import PictureFile, unchanged
+from psbench.own_pictures import PictureFile, by_contents, unchanged
 from psbench.predictions import Predictions
 from psbench.predictions_folder import write_into
 from psbench.shards import MANIFEST, Shard, read_shard, sha256_of, write_shard
@@ -90,6 +90,8 @@ class OwnGallery:
     ) -> tuple[list[Match], int]:
         """The people that are most similar to a query; of equals, the first by path and then by score.
 
+        Somebody in a picture with copies is ranked once, in the first of them by path.
+
         Args:
             embedding: (D,) float32, of the query. A similarity is a scalar product, as in the benchmark.
             threshold: score from which people count.
@@ -99,22 +101,24 @@ class OwnGallery:
         Returns:
             The matches, and how many people were compared.
         """
-        places = [i for i, picture in enumerate(self.pictures) if picture.sha256 != without]
-        scenes = np.array([self.positions[self.pictures[i].sha256] for i in places], np.int64)
+        pictures = [copies for copies in by_contents(self.pictures) if copies[0].sha256 != without]
+        scenes = np.array([self.positions[first.sha256] for first, *_ in pictures], np.int64)
         counts = self.people.counts[scenes]
-        rows, owners = ranges(self.people.offsets[scenes], counts), np.repeat(np.array(places, np.int64), counts)
+        rows, owners = ranges(self.people.offsets[scenes], counts), np.repeat(np.arange(len(pictures)), counts)
         certain = self.people.scores[rows] >= threshold
         rows, owners = rows[certain], owners[certain]
         similarities = (self.people.embeddings @ embedding)[rows]
+        order = np.argsort(-similarities, kind="stable")[:top]
         matches = [
             Match(
-                picture=self.pictures[owners[i]].path,
+                picture=first.path,
                 box=self.people.boxes[rows[i]],
                 similarity=float(similarities[i]),
                 score=float(self.people.scores[rows[i]]),
-                changed=not unchanged(self.folder, self.pictures[owners[i]]),
+                changed=not unchanged(self.folder, first),
+                copies=[copy.path for copy in copies],
             )
-            for i in np.argsort(-similarities, kind="stable")[:top]
+            for i, (first, *copies) in ((i, pictures[owners[i]]) for i in order.tolist())
         ]
         return matches, len(rows)
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,8 @@ ENDINGS = frozenset(
 """Of files that are taken for pictures, in small or capital letters."""
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """What is decoded. Pillow would hand some of the others to programs outside, whatever a file is called."""
+_BEYOND = 2
+"""Pixels that a box may reach beyond its picture."""
 _TURNED = (5, 6, 7, 8)
 """The values of a camera's word on how it was held that exchange width and height."""
 
@@ -83,6 +85,30 @@ class PictureFile:
     size: int
     mtime_ns: int
     ctime_ns: int
+
+
+def by_contents(pictures: Iterable[PictureFile]) -> list[list[PictureFile]]:
+    """Each picture with its copies; pictures in the order of their first ones."""
+    together: dict[str, list[PictureFile]] = {}
+    for picture in pictures:
+        together.setdefault(picture.sha256, []).append(picture)
+    return list(together.values())
+
+
+def box_faults(box: Sequence[float], size: tuple[int, int] | None) -> list[str]:
+    """Why a box cannot be that of a person in a picture.
+
+    Args:
+        box: xyxy, pixels of the picture as it is seen. It may reach 2 pixels beyond: people round, and draw by hand.
+        size: of the picture as it is seen, width and height, pixels; None where that is not known.
+    """
+    sides = (("left", box[0], "right", box[2]), ("top", box[1], "bottom", box[3]))
+    faults = [f"{end} ({b:g}) is not beyond {start} ({a:g})" for start, a, end, b in sides if not a < b]
+    if size and not faults:
+        inside = np.clip(box, 0, size * 2)
+        if np.abs(inside - box).max() > _BEYOND or not (inside[2:] > inside[:2]).all():
+            faults = [f"reaches beyond the picture, which is {size[0]} x {size[1]} pixels as you see it"]
+    return [f"box {','.join(f'{side:g}' for side in box)}: {fault}." for fault in faults]
 
 
 def decoded(path: Path) -> Image:

@@ -13,6 +13,9 @@ import numpy as np
 from psbench.blocks import longest
 from psbench.intake import BOX, SCORE, UNIT_LENGTH, At, Check, Intake
 
+_LEAST_IOU = 0.5
+"""Of a query's box and the first one of its context; models clip and resize boxes, and never move them."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class QueryContext:
@@ -29,6 +32,31 @@ class QueryContext:
     boxes: np.ndarray
     scores: np.ndarray
     embeddings: np.ndarray
+
+    def find_strangers(self, intake: Intake, boxes: np.ndarray, at_query: At) -> None:
+        """Note the contexts that begin with somebody else than their query; columns that do not fit are passed over.
+
+        Args:
+            intake: takes the faults.
+            boxes: (Q, 4), of the queries.
+            at_query: says where a query stands.
+        """
+        from psbench.evaluation.segments import pair_iou
+
+        starts = self.offsets[:-1]
+        if boxes.shape != (len(starts), 4) or np.shape(self.boxes) != (self.offsets[-1], 4):
+            return
+        first = self.boxes[starts]
+        other = (pair_iou(first, boxes) < _LEAST_IOU) & (first != boxes).any(axis=1)
+        wrong = np.flatnonzero(other & np.isfinite(first + boxes).all(axis=1)).tolist()
+        intake.add_all(
+            (
+                f"{at_query(q)}: its own box {boxes[q].tolist()} was expected as the first of its context, which "
+                f"begins with {first[q].tolist()}. Are these queries of this dataset and protocol, in this order?"
+                for q in wrong
+            ),
+            len(wrong),
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -211,6 +239,8 @@ class Predictions:
                 empty = np.flatnonzero(np.diff(context.offsets) < 1).tolist()
                 remedy = "Give the query's own box as its first detection."
                 intake.add_all((f"{at_query(q)}: the context is empty. {remedy}" for q in empty), len(empty))
+                if not empty and self.query_boxes is not None:
+                    context.find_strangers(intake, self.query_boxes, at_query)
 
 
 def _find_detection_faults(
@@ -225,11 +255,17 @@ def _find_detection_faults(
 ) -> None:
     """Check detections; their owners, each with a count, are the scenes, or the queries for a context."""
     offsets = columns.offsets
-    total = None if offsets is None else int(offsets[-1])
+    total: int | None = None if offsets is None else int(offsets[-1])
     if offsets is not None:
         what = "query" if prefix else "one of scene_names"
         intake.column(f"{prefix}counts", offsets[1:], (owners,), f"one number for each {what}", None)
     known = offsets is not None and len(offsets) - 1 == owners
+    given = [len(column) for column in (columns.boxes, columns.scores, columns.embeddings) if np.ndim(column)]
+    if total is not None and len(given) == 3 and len({*given}) == 1 and total != given[0]:
+        found = f"{prefix}boxes, scores and embeddings have {given[0]:,} rows"
+        intake.add(f"{prefix}counts add up to {total:,}; {found}. Give one row for each detection.")
+        # It is the counts that are wrong: the columns fit each other, and whose a row is cannot be told.
+        total, known = None, False
 
     def at(what: str) -> At | None:
         def at_row(row: int) -> str:

@@ -33,7 +33,12 @@ def this_process() -> PartialState:
 
 def decoding_workers(device: torch.device) -> int:
     """Threads or processes that decode images for one that computes on a device, where nobody says how many."""
-    return min(_DECODING, os.cpu_count() or 1) if device.type == "cuda" else 0
+    return min(_DECODING, usable_cores()) if device.type == "cuda" else 0
+
+
+def usable_cores() -> int:
+    """Of the CPU, those that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def images_at_once(device: torch.device) -> int:

@@ -64,13 +64,17 @@ def print_terms(
     Example: psbench-data terms prw
     """
     from psbench_data import InputError, available, terms, terms_page
+    from psbench_data.errors import near_names
 
     if markdown:
         if name:
             raise InputError("terms: --markdown prints the terms of all; leave the name out.")
         typer.echo(terms_page.markdown_page(), nl=False)
         return
-    parts = [name] if name else [*available(), "weights"]
+    known = [*available(), "weights"]
+    if name and name not in known:
+        raise InputError(f"no terms are known of {name!r}. {near_names(name, known)}")
+    parts = [name] if name else known
     typer.echo("\n\n".join(terms_page.print_weights() if n == "weights" else terms.print_terms(n) for n in parts))
 
 
@@ -117,7 +121,8 @@ def examine(
     from psbench_data import InputError, doctor
 
     try:
-        report = doctor(root, name, images=images, protocols=protocol or None, progress=True, **parsed_options(option))
+        options = parsed_options(option)
+        report = doctor(root, name, images=images, protocols=protocol or None, progress=True, options=options)
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
@@ -139,7 +144,9 @@ def synthesize(
     ],
     root: Annotated[Path, typer.Argument(help="The folder to make.", show_default=False)],
     seed: Annotated[int, typer.Option(help="Equal seeds and sizes give equal bytes.")] = 0,
-    official: Annotated[bool, typer.Option(help="As many scenes, people and queries as the dataset has.")] = False,
+    official: Annotated[
+        bool, typer.Option("--official", help="As many scenes, people and queries as the dataset has.")
+    ] = False,
     train_scenes: Annotated[int | None, typer.Option(help="Training scenes (400).")] = None,
     test_scenes: Annotated[
         int | None, typer.Option(help="Test scenes (520); the gallery sizes below this are written.")
@@ -148,7 +155,7 @@ def synthesize(
     test_identities: Annotated[int | None, typer.Option(help="Labelled people of the test scenes (100).")] = None,
     height: Annotated[int | None, typer.Option(help="Of the images, pixels (120).")] = None,
     width: Annotated[int | None, typer.Option(help="Of the images, pixels (176).")] = None,
-    images: Annotated[bool, typer.Option(help="Draw the pictures, or write annotations only.")] = True,
+    no_images: Annotated[bool, typer.Option("--no-images", help="Write annotations only, no pictures.")] = False,
     sheet: Annotated[
         Path | None, typer.Option(help="Also make a contact sheet (PNG) of scenes and people.", show_default=False)
     ] = None,
@@ -176,10 +183,10 @@ def synthesize(
         changes["image_size"] = (height, width)
     if official and changes:
         raise InputError("synthesize: --official has all sizes; give it without others.")
-    if sheet and not images:
+    if sheet and no_images:
         raise InputError("synthesize: a contact sheet needs the pictures; leave --no-images out.")
     spec = official_spec(format_name, seed) if official else default_spec(format_name, seed=seed, **changes)
-    write(format_name, spec, root, images=images, progress=True)
+    write(format_name, spec, root, images=not no_images, progress=True)
     typer.echo(f"{root}: {spec.train_scenes} train and {spec.test_scenes} test scenes in the format of {format_name}")
     if sheet:
         from psbench_data.synthetic.sheet import contact_sheet

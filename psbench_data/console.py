@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
@@ -67,11 +69,26 @@ def list_input_errors(command: Callable[P, R]) -> Callable[P, R]:
     return _complaining(command, lambda error: listed(error.faults))
 
 
+@contextmanager
+def telling_when_stopped(say: Callable[[], str] | None = None) -> Iterator[None]:
+    """Let what is interrupted (Ctrl-C) end with one line, which says how it goes on, and exit status 130.
+
+    Of processes that were started together, the first one says it.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        if os.environ.get("RANK", "0") == "0":
+            typer.echo(f"stopped: {say()}" if say else "stopped", err=True)
+        raise SystemExit(130) from None
+
+
 def _complaining(command: Callable[P, R], text: Callable[[InputError], str]) -> Callable[P, R]:
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            with telling_when_stopped():
+                return command(*args, **kwargs)
         except InputError as error:
             typer.echo(f"error: {text(error)}", err=True)
         except OSError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from psbench_data.errors import InputError
 
 COPY_AGAIN = "Copy the file again from the dataset's archive."
 ONE_RELEASE = "Use the files of one release."
+_TOLD_OF_A_KIND, _ROWS_NAMED = 3, 5
 
 _EXPECTED = (ValueError, TypeError, KeyError, IndexError, OverflowError)
 """What numbers, numpy and scipy raise where a field is missing or is something else."""
@@ -97,6 +98,48 @@ class _Row:
             self.faults.add(self.where, str(error))
             return True
         return False
+
+
+class FaultsByKind:
+    """The faults of a file's lists by kind: of many of one kind some are told, and in which rows the others are.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._kinds: dict[tuple[str, str], list[tuple[int | None, str]]] = {}
+
+    def add(self, table: str, row: int | None, what: str, remedy: str) -> None:
+        """Note a fault; those of one list that have one remedy are of one kind.
+
+        Args:
+            table: the list that it is in.
+            row: counted from 0; None for the list as a whole.
+            what: what is wrong, without a full stop.
+            remedy: what to do, a sentence.
+        """
+        self._kinds.setdefault((table, remedy), []).append((row, what))
+
+    def told(self) -> list[str]:
+        """The faults as sentences: the first of every kind, so that a long list shows them all, and then the others."""
+        kinds = [
+            [f"{self._path}: {where}: {what}. {remedy}" for where, what in _some(table, faults)]
+            for (table, remedy), faults in self._kinds.items()
+        ]
+        return [kind[0] for kind in kinds] + [fault for kind in kinds for fault in kind[1:]]
+
+
+def _some(table: str, faults: Sequence[tuple[int | None, str]]) -> list[tuple[str, str]]:
+    """Where and what the first faults of a kind are; of more than can be read, in which rows the others are."""
+    told = [(table if row is None else f"{table} {row}", what) for row, what in faults]
+    rest = [row for row, _ in faults[_TOLD_OF_A_KIND:]]
+    if len(rest) <= 1:
+        return told
+    more = f" and {len(rest) - _ROWS_NAMED:,} more" if len(rest) > _ROWS_NAMED else ""
+    rows = f"{table} {', '.join(map(str, rest[:_ROWS_NAMED]))}{more}"
+    return [*told[:_TOLD_OF_A_KIND], (rows, f"the same fault as {told[0][0]}")]
 
 
 def require_some(found: Sized, path: Path, what: str) -> None:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 def file_error(path: Path | str, error: ValidationError, remedy: str) -> InputError:
     """For a file, or a line of it, that does not hold what it should: one sentence a field, ending with what to do."""
     return InputError(
-        f"{path}: {_place(fault['loc']) or 'the contents'}: {_said(fault['msg']).rstrip('.')}. {remedy}"
+        f"{path}: {_place(fault['loc'])}: unknown field. Remove it."
+        if fault["type"] == "extra_forbidden"
+        else f"{path}: {_place(fault['loc']) or 'the contents'}: {_said(fault['msg']).rstrip('.')}. {remedy}"
         for fault in error.errors()
     )
 

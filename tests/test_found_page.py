@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
@@ -37,6 +38,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Matches:
     for name in NAMES[:-1]:
         Image.new("RGB", (1200 if name == "wide.png" else 120, 80), "grey").save(folder / name)
     matches = [Match(name, BOX, 0.9 - 0.1 * i, 0.8, name == "gone.png") for i, name in enumerate(NAMES)]
+    matches[5] = replace(matches[5], copies=["copy of wide.png"])
     query = folder.parent / "query.png"
     Image.new("RGB", (100, 150), "teal").save(query)
     return Matches(query, BOX, folder, "seqnet", 40, 90, 0.5, matches, unreadable=["x.jpg: <i>not</i> a picture"])
@@ -105,7 +107,8 @@ def page(browser: Browser, written: Path, request: pytest.FixtureRequest) -> Ite
 
 def test_links_lead_to_the_pictures_whatever_they_are_called(page: Page, written: Path, found: Matches) -> None:
     assert page.title() == "People like the one in query.png"
-    links = page.locator("ol.people a")
+    assert page.get_by_role("link", name="copy of wide.png").get_attribute("href").endswith("copy%20of%20wide.png")
+    links = page.locator("ol.people a:first-child")
     assert links.count() == len(NAMES)
     for link, name in zip(links.all(), NAMES, strict=True):
         address = urlsplit(urljoin(written.as_uri(), link.get_attribute("href") or ""))
@@ -130,7 +133,18 @@ def test_the_page_is_never_wider_than_the_screen(page: Page) -> None:
     assert page.locator("img:not([alt])").count() == 0
 
 
+def test_names_stand_below_the_numbers_on_every_card(page: Page) -> None:
+    for width in (390, 1300, 1920):
+        page.set_viewport_size({"width": width, "height": 800})
+        for card in page.locator("ol.people figcaption").all():
+            numbers, place = card.locator(".number").first.bounding_box(), card.locator(".place").bounding_box()
+            assert place["y"] >= numbers["y"] + numbers["height"] - 1
+
+
 def test_links_are_reached_by_the_keyboard_and_seen(page: Page) -> None:
+    # First what lists the pictures that could not be read.
+    page.keyboard.press("Tab")
+    assert "could not be read" in page.evaluate("document.activeElement.textContent")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "query.png"
     assert page.evaluate("getComputedStyle(document.activeElement).outlineWidth") == "3px"

@@ -58,6 +58,21 @@ def test_every_option_is_explained_in_few_words(path: tuple[str, ...]) -> None:
         assert said.rstrip()[-1] in ".)?" or len(said.split()) < 8, f"{parameter.name}: {said}"
 
 
+@NAMES
+def test_help_is_no_wider_than_it_need_be(path: tuple[str, ...]) -> None:
+    command = COMMANDS[path]
+    for parameter in command.params:
+        assert not getattr(parameter, "secondary_opts", []), "a --no- half takes a column from every description"
+        assert "--output" not in parameter.opts or "-o" in parameter.opts
+    assert not re.search(r"\S\n\S", command.help), "a line that is broken by hand is broken once more"
+    assert "..." not in "".join(re.findall(r"^\s*Example: .*$", command.help, re.MULTILINE))
+
+
+def test_help_of_predict_fits_a_screen_or_two() -> None:
+    shown = CliRunner().invoke(app, ["predict", "--help"], env={"COLUMNS": "100", "TERMINAL_WIDTH": "100"}).output
+    assert len(shown.splitlines()) <= 60
+
+
 @pytest.mark.parametrize("program", APPS)
 def test_every_command_has_a_line_that_is_not_cut(program: str) -> None:
     shown = CliRunner().invoke(APPS[program], ["--help"], env={"COLUMNS": "80"}).output

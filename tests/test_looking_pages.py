@@ -97,6 +97,18 @@ def test_page_is_never_wider_than_the_screen(visit: Visit, pages: dict[str, str]
         assert max(widths) <= width
 
 
+def test_nothing_stands_beside_a_row_and_leaves_a_hole_below_it(visit: Visit, pages: dict[str, str]) -> None:
+    page = visit.open(pages["rank"])
+    for width in (390, 1300, 1920):
+        page.set_viewport_size({"width": width, "height": 844})
+        for entry in page.locator(".entry").filter(has=page.locator(".others")).all():
+            row, others = entry.locator(".shots").bounding_box(), entry.locator(".others").bounding_box()
+            assert row is not None
+            assert others is not None
+            assert 0 <= others["y"] - (row["y"] + row["height"]) < 20
+            assert row["width"] == pytest.approx(entry.bounding_box()["width"])  # type: ignore[index]
+
+
 @pytest.mark.parametrize("name", ["rank", "view"])
 def test_page_is_whole_without_javascript(browser: Browser, pages: dict[str, str], name: str) -> None:
     visit = Visit(browser, java_script_enabled=False, viewport={"width": 390, "height": 844})

@@ -100,7 +100,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_the_page_has_all_of_it() -> None:
     commands = [command for _, command in STEPS if command]
     assert {shlex.split(command)[1] for command in commands} == {"synthesize", "train", "predict", "evaluate"}
-    assert len([code for code, _ in STEPS if code]) == 7
+    assert len([code for code, _ in STEPS if code]) == 8
 
 
 def test_arrays_are_judged(ran: dict[str, Any]) -> None:
@@ -116,6 +116,15 @@ def test_the_model_has_nothing_of_psbench_and_is_a_person_searcher(ran: dict[str
     model = ran["MyModel"](num_identities=2)
     assert isinstance(model, zoo.PersonSearcher)
     assert not isinstance(model, zoo.ZooModel)
+
+
+def test_the_context_of_a_query_begins_with_it(ran: dict[str, Any]) -> None:
+    around = ran["around"]
+    firsts = around.context.offsets[:-1]
+    assert len(around.context.boxes) > len(firsts) > 0
+    np.testing.assert_array_equal(around.context.boxes[firsts], around.query_boxes)
+    assert (around.context.scores[firsts] == 1).all()
+    np.testing.assert_allclose(around.context.embeddings[firsts], around.query_embeddings, atol=1e-5)
 
 
 def test_a_run_of_the_command_is_a_run_as_any_other(ran: dict[str, Any]) -> None:

@@ -168,13 +168,16 @@ def test_plain_installation_judges_from_an_empty_folder(wheel: Path, tmp_path: P
         "boxes = np.concatenate([scene.boxes for scene in test]) + 1\n"
         "psbench.Predictions.from_arrays(test.names, counts=counts, boxes=boxes,\n"
         "    scores=rng.uniform(0.5, 1, sum(counts)), embeddings=rng.normal(size=(sum(counts), 8)),\n"
-        "    query_embeddings=rng.normal(size=(5, 8)), method='random').save('predictions')\n",
+        "    query_embeddings=rng.normal(size=(5, 8)), method='random',\n"
+        "    fingerprint=test.fingerprint).save('predictions')\n",
         encoding="utf-8",
     )
     _run(commands, here, "python", "make.py")
     assert "gallery-50" in _run(commands, here, "psbench", "evaluate", "predictions", "--root", "data")
     _run(commands, here, "psbench", "validate", "predictions", "--data", "cuhk_sysu", "--root", "data")
     _run(commands, here, "psbench", "card", "new", "card.toml")
+    card = (here / "card.toml").read_text(encoding="utf-8")
+    (here / "card.toml").write_text(card.replace('= "My ', '= "Some '), encoding="utf-8")
     entry = _run(commands, here, "psbench", "submit", "predictions", "--root", "data", "--card", "card.toml")
     assert "leaderboards/entries/" in entry
     assert "index.html" in _run(commands, here, "psbench", "leaderboard", "render")

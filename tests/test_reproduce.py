@@ -32,6 +32,29 @@ def test_scripts_explain_themselves(name: str, tmp_path: Path) -> None:
     assert refused.stderr == "error: nowhere: this folder does not exist. Give the one of the datasets.\n"
 
 
+def test_without_the_models_packages_a_script_says_what_to_install(tmp_path: Path) -> None:
+    """And can still be asked what it does."""
+    hidden = ("torch", "torchvision", "timm", "accelerate", "safetensors", "simplejpeg")
+    program = f"""
+import pathlib, runpy, sys
+from psbench import doctor
+there, hidden = doctor._version, {hidden}
+doctor._version = lambda package: None if package in hidden else there(package)
+sys.modules |= dict.fromkeys(hidden)
+sys.argv = sys.argv[1:]
+sys.path.insert(0, str(pathlib.Path(sys.argv[0]).parent))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+    for arguments, status, said in (
+        ("--help", 0, "--data-root"),
+        ("--demo", 1, "error: models need torch, torchvision"),
+    ):
+        command = [sys.executable, "-c", program, str(ROOT / "reproduce" / "all.py"), arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, said in done.stdout + done.stderr) == (status, True), done.stderr
+        assert "Traceback" not in done.stderr
+
+
 def test_a_script_names_the_datasets_that_are_not_there(tmp_path: Path) -> None:
     """All of them, if there is none."""
     refused = _script("table5.py", "--data-root", ".", cwd=tmp_path)

@@ -1,5 +1,6 @@
 """A script as those of reproduce/ are, run, killed and run twice as users do; its recipes take seconds."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -11,8 +12,14 @@ from typing import Any
 import pytest
 from safetensors import safe_open
 
+from psbench.reproduction import Script, Workspace
+from psbench.reproduction.estimate import plan_text
+from psbench.reproduction.planning import Planner
+from psbench.reproduction.pool import Machine
+from psbench.reproduction.script import Policy, works_to_do
 from psbench.training import Run
 from tests.tiny_plans import drawn
+from tests.tiny_script import CELLS, TINY, tiny, write
 
 ROOT = Path(__file__).parent.parent
 _COMMAND = [sys.executable, "-m", "tests.tiny_script"]
@@ -142,6 +149,28 @@ def test_plan_says_what_it_would_take(done: Path, root: Path, tmp_path: Path) ->
     assert not (tmp_path / "runs").exists()
     assert not (tmp_path / "table.json").exists()
     assert "2 of 2 jobs are done" in _run("--data-root", root, "--output", done, "--plan")
+
+
+def test_planning_fetches_no_weights(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says once that trainings will."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "empty"))
+    # Which go equally fast.
+    rows = [
+        dataclasses.replace(
+            tiny("oim", f"OIM, {epochs} epochs"),
+            changes=TINY | {"model_options.pretrained": True, "schedule.epochs": epochs},
+        )
+        for epochs in (2, 3)
+    ]
+    workspace, script = Workspace(tmp_path, progress=False), Script(rows=rows, cells=CELLS, write=write)
+    plan = Planner(workspace, root).plan([script])
+    text = plan_text(plan, works_to_do(plan, workspace, Policy.ONLY_MISSING), workspace, Machine([], 1), at_once=1)
+    assert "cannot be measured" not in text
+    assert sum("train, predict, evaluate 2" in line for line in text.splitlines()) == 2
+    [said] = [line for line in text.splitlines() if "fetched" in line]
+    assert said.startswith("2 of 2 trainings start from pretrained weights (test_resnet)")
+    assert "0 of 2 jobs are done" in text
 
 
 def test_faults_are_told_together_and_the_rest_is_written(done: Path, root: Path, tmp_path: Path) -> None:

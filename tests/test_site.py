@@ -158,6 +158,25 @@ def test_names_explained_together_are_written_out() -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+@pytest.mark.parametrize("page", ["index.html", "models/pcnet.html"])
+def test_the_search_works_from_the_disk(page: str, site: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        visit = Visit(browser, viewport={"width": 1300, "height": 900})
+        opened = visit.open((site / page).as_uri())
+        opened.get_by_role("textbox", name="Search").click()
+        opened.get_by_role("textbox", name="Search").press_sequentially("takedown")
+        opened.get_by_text(re.compile(r"[1-9]\d* matching documents")).wait_for()
+        addresses = [link.get_attribute("href") or "" for link in opened.locator("a.md-search-result__link").all()]
+        assert any(address.startswith((site / "ethics.html").as_uri()) for address in addresses)
+        assert [address for address in visit.asked if not address.startswith((site.as_uri(), "data:"))] == []
+        assert not visit.wrong
+        browser.close()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 @pytest.mark.parametrize("page", ["index.html", "quickstart.html", "models/pcnet.html", "api/psbench.html", "faq.html"])
 def test_page_fits_a_phone_and_asks_for_nothing(page: str, site: Path) -> None:
     from playwright.sync_api import sync_playwright

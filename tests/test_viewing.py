@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import psbench_data
 from psbench.cli import app
 from psbench.reporting.pictures import COLOURS, Mark, MarkKind, around, drawn
 from psbench.reporting.viewing import chosen_queries, chosen_scenes, write_view
@@ -26,7 +27,7 @@ def _view(*arguments: object) -> tuple[int, str]:
 def test_page_tells_everybody_in_the_scenes(world_root: Path, world: PersonSearchDataset, tmp_path: Path) -> None:
     for split in ("train", "test"):
         page, scenes = tmp_path / f"{split}.html", world.split(split)
-        code, said = _view("cuhk_sysu", "--root", world_root, "--split", split, "-o", page, "--scenes", 1000)
+        code, said = _view("--root", world_root, "--split", split, "-o", page, "--scenes", 1000)
         assert (code, said.splitlines()[-1]) == (0, str(page))
         html = page.read_text(encoding="utf-8")
         told = re.findall(r"<figcaption>(\S+)\s*<span class=\"scene\">(.*?)</span>", html, re.DOTALL)
@@ -42,12 +43,20 @@ def test_page_tells_everybody_in_the_scenes(world_root: Path, world: PersonSearc
         assert not re.findall(r'(?:src|href)="(?!data:image/jpeg;base64)', html)
 
 
+def test_the_dataset_is_named_as_in_the_other_commands(tmp_path: Path) -> None:
+    world = {"train_scenes": 6, "test_scenes": 24, "train_identities": 4, "test_identities": 8, "appearances": (2, 3)}
+    psbench_data.load("synthetic", root=tmp_path / "prw", format="prw", image_size=(96, 128), people=(1, 2), **world)
+    code, _ = _view("--data", "prw", "--root", tmp_path / "prw", "-o", tmp_path / "v.html")
+    assert code == 0
+    assert "<title>PRW, test scenes</title>" in (tmp_path / "v.html").read_text(encoding="utf-8")
+
+
 def test_queries_have_the_true_matches_of_the_protocol(
     world_root: Path, world: PersonSearchDataset, tmp_path: Path
 ) -> None:
     page, protocol = tmp_path / "view.html", world.protocol("gallery-50")
     given = ("--root", world_root, "--protocol", "gallery-50", "--queries", 5, "--seed", 2, "--scenes", 0)
-    assert _view("cuhk_sysu", *given, "-o", page)[0] == 0
+    assert _view(*given, "-o", page)[0] == 0
     html = page.read_text(encoding="utf-8")
     shown = {int(part[: part.index('"')]): part for part in html.split('id="query-')[1:]}
     assert len(shown) == 5
@@ -65,7 +74,7 @@ def test_queries_have_the_true_matches_of_the_protocol(
 def test_named_scenes_are_shown_in_their_order(world_root: Path, world: PersonSearchDataset, tmp_path: Path) -> None:
     names = [world.split("test").names[i] for i in (5, 2)]
     given = [part for name in names for part in ("--scene", name)]
-    assert _view("cuhk_sysu", "--root", world_root, *given, "-o", tmp_path / "v.html")[0] == 0
+    assert _view("--root", world_root, *given, "-o", tmp_path / "v.html")[0] == 0
     assert re.findall(r'alt="scene (\S+):', (tmp_path / "v.html").read_text(encoding="utf-8")) == names
 
 
@@ -84,24 +93,24 @@ def test_people_with_and_without_identity_are_drawn_unlike(tmp_path: Path) -> No
 def test_folder_of_pictures(world_root: Path, world: PersonSearchDataset, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     given = ("--root", world_root, "--format", "png", "--scenes", 3, "--protocol", "gallery-50", "--queries", 2)
-    assert _view("cuhk_sysu", *given, "-o", folder)[0] == 0
+    assert _view(*given, "-o", folder)[0] == 0
     files = sorted(path.name for path in folder.iterdir())
     assert [name.split("-")[0] for name in files] == ["query"] * 2 + ["scene"] * 3
     for name in files:
         with Image.open(folder / name) as image:
             assert image.format == "PNG"
             assert image.height >= 240
-    code, said = _view("cuhk_sysu", *given, "-o", folder)
+    code, said = _view(*given, "-o", folder)
     assert (code, "something here already" in said) == (1, True)
 
 
 def test_wrong_input_is_told_at_once(world_root: Path, tmp_path: Path) -> None:
-    given = ("cuhk_sysu", "--root", world_root, "-o", tmp_path / "v.html")
+    given = ("--root", world_root, "-o", tmp_path / "v.html")
     code, said = _view(*given, "--scene", "nosuch", "--scene", "s1.jp")
     assert (code, "2 faults" in said, "nosuch" in said, "Did you mean 's1.jpg'" in said) == (1, True, True, True)
     code, said = _view(*given, "--scenes", 0)
     assert (code, "nothing to show" in said) == (1, True)
-    code, said = _view("cuhk_sysu", "--root", world_root, "-o", tmp_path)
+    code, said = _view("--root", world_root, "-o", tmp_path)
     assert (code, "is a folder" in said) == (1, True)
     code, said = _view(*given, "--split", "validation")
     assert (code, "no split" in said) == (1, True)

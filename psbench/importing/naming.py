@@ -6,13 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from psbench.evaluation.segments import pair_iou
 from psbench.importing.dump import Dump
 from psbench_data import InputError, PersonSearchDataset, Protocol
 
 _MOST_BYTES = 2**28
-_LEAST_IOU = 0.5
-"""Of a query's box and the first one of its context; models clip and resize boxes, and never move them."""
 
 
 def read_names(path: str | Path) -> list[str]:
@@ -74,7 +71,7 @@ def query_keys(dump: Dump, protocol: Protocol) -> tuple[list[str], np.ndarray]:
     """The scene names and (Q, 4) boxes of a dump's queries.
 
     Raises:
-        InputError: they are not as many as the protocol's, or their context shows that they are others.
+        InputError: they are not as many as the protocol's.
     """
     scenes, boxes, count = dump.query_scenes, dump.query_boxes, len(dump.query_embeddings)
     if scenes is None or boxes is None:
@@ -84,22 +81,4 @@ def query_keys(dump: Dump, protocol: Protocol) -> tuple[list[str], np.ndarray]:
                 f"{count} query embeddings, while {protocol.name} of this {protocol.dataset} has {len(boxes)} queries. "
                 "Name the protocol that they are of, with --protocol."
             )
-    if dump.context is not None and (faults := _context_faults(dump, boxes)):
-        raise InputError(faults)
     return scenes, boxes
-
-
-def _context_faults(dump: Dump, boxes: np.ndarray) -> list[str]:
-    """Every query whose context begins with somebody else: then queries are in another order, or of other data."""
-    assert dump.context is not None
-    counts, around = dump.context["counts"], dump.context["boxes"]
-    # What does not fit together is told by `Predictions.from_arrays`.
-    whole = counts.dtype.kind in "iu" and counts.shape == (len(boxes),) and boxes.ndim == around.ndim == 2
-    if not whole or not len(counts) or counts.min() < 1 or around.shape != (counts.sum(), 4) or boxes.shape[1] != 4:
-        return []
-    first = around[np.cumsum(counts) - counts]
-    return [
-        f"query {q}: its own box {boxes[q].tolist()} was expected as the first of its context, which begins with "
-        f"{first[q].tolist()}. Are these queries of this dataset and protocol, in this order?"
-        for q in np.flatnonzero(pair_iou(first, boxes) < _LEAST_IOU)
-    ]

@@ -16,8 +16,9 @@ from tqdm import tqdm
 from psbench.inference.ahead import made_ahead
 from psbench.inference.prediction import detect_into
 from psbench.inference.sharing import model_digest, require_methods
+from psbench.matches import counted, counted_pictures
 from psbench.own_gallery import NEW, OwnGallery, is_gallery, read_gallery, select_people, write_gallery
-from psbench.own_pictures import OwnScenes, PictureFile, examine, find_pictures, unchanged
+from psbench.own_pictures import OwnScenes, PictureFile, by_contents, examine, find_pictures, unchanged
 from psbench.predictions import Predictions
 from psbench.processes import decoding_workers, from_main, main_process_first, this_process, wait_for_others
 from psbench.shards import floats, list_lengths
@@ -39,16 +40,31 @@ class Indexed:
     Attributes:
         gallery: as it is kept now.
         added: pictures that the model looked at; copies of others are not.
-        gone: pictures that were kept before and are no longer.
+        copied: files that are new or changed and hold a picture that is known: copies, and what was renamed.
+        gone: pictures that were kept before and of which no file is there any more.
         links: in the folder, not followed.
         unreadable: why some pictures were left out.
     """
 
     gallery: OwnGallery
     added: int
+    copied: int
     gone: int
     links: int
     unreadable: list[str]
+
+    def summary(self) -> str:
+        """What is kept, and what was done, in a line; not what could not be read."""
+        people, files = len(self.gallery.people.boxes), len(self.gallery.pictures)
+        different = len(by_contents(self.gallery.pictures))
+        told = [
+            f"{self.added:,} looked at now",
+            *([f"{counted(self.copied, 'file')} copied or renamed"] if self.copied else []),
+            f"{self.gone:,} gone",
+            *([f"{counted(self.links, 'link')} not followed"] if self.links else []),
+        ]
+        somebody = "1 person" if people == 1 else f"{people:,} people"
+        return f"{somebody} in {counted_pictures(different, files - different)} ({', '.join(told)})"
 
 
 class Listed(NamedTuple):
@@ -130,7 +146,14 @@ def index_pictures(
         write(plan.listed.pictures)
     wait_for_others()
     listed = plan.listed
-    return Indexed(read_gallery(output), len(plan.todo), plan.gone, listed.links, listed.unreadable)
+    return Indexed(
+        gallery=read_gallery(output),
+        added=len(plan.todo),
+        copied=plan.copied,
+        gone=plan.gone,
+        links=listed.links,
+        unreadable=listed.unreadable,
+    )
 
 
 def list_pictures(
@@ -186,18 +209,20 @@ def require_same_model(gallery: OwnGallery, folder: Path, digest: str) -> None:
 class _Plan(NamedTuple):
     listed: Listed
     todo: list[PictureFile]
+    copied: int
     gone: int
 
 
 def _plan(listed: Listed, known: Sequence[Predictions], old: OwnGallery | None) -> _Plan:
     """What the model has to look at: of each content that is not known, the first picture."""
-    contents = {name for people in known for name in people.scene_names}
-    todo: dict[str, PictureFile] = {}
-    for picture in listed.pictures:
-        if picture.sha256 not in contents:
-            todo.setdefault(picture.sha256, picture)
-    before = {picture.path for picture in old.pictures} if old else set()
-    return _Plan(listed, list(todo.values()), len(before - {picture.path for picture in listed.pictures}))
+    looked_at = {name for people in known for name in people.scene_names}
+    todo = [first for first, *_ in by_contents(listed.pictures) if first.sha256 not in looked_at]
+    before = {picture.path: picture.sha256 for picture in (old.pictures if old else ())}
+    now = {picture.path: picture.sha256 for picture in listed.pictures}
+    files, contents = now.items() - before.items(), set(now.values()) - set(before.values())
+    gone = {before[path] for path in before.keys() - now.keys()} - set(now.values())
+    # Each picture that is new comes with one file that is no copy.
+    return _Plan(listed, todo, copied=len(files) - len(contents), gone=len(gone))
 
 
 def _old(output: Path, folder: Path, digest: str, new: Path) -> OwnGallery | None:

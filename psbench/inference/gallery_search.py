@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from psbench.inference.pictures import Pictures, over_pictures
 from psbench.inference.sharing import model_digest, require_methods, temporary_folder
 from psbench.matches import Match, Matches
 from psbench.own_gallery import is_gallery, read_gallery
-from psbench.own_pictures import OwnScenes, decoded, printable
+from psbench.own_pictures import OwnScenes, PictureFile, box_faults, by_contents, decoded, printable
 from psbench.processes import placed, this_process
 from psbench.shards import sha256_of
 from psbench.zoo.answers import detected, embedded
@@ -59,14 +60,16 @@ def people_in(model: Any, picture: str | Path, *, threshold: float | None = None
     """
     require_methods(model, ["detect"], "Say where the person is: give the box.")
     path, threshold = given_path(picture), THRESHOLD if threshold is None else threshold
-    found = _detect(placed(model, this_process().device), _on_device(decoded(path)))
+    seen = decoded(path)
+    found = _detect(placed(model, this_process().device), _on_device(seen))
     sure = found.scores >= threshold
     if not sure.any():
         raise InputError(
             f"{printable(path)}: nobody is found with a score of {threshold:g} or more. Say where the person is "
             "(--box x1,y1,x2,y2), or lower the threshold."
         )
-    return People(found.boxes[sure].numpy(), found.scores[sure].numpy())
+    boxes = found.boxes[sure].numpy().clip(0, np.array(seen.size * 2, np.float32))
+    return People(boxes, found.scores[sure].numpy())
 
 
 def search_pictures(
@@ -89,20 +92,23 @@ def search_pictures(
         model: a `PersonSearcher`, or a query-guided model such as IGPN, which can search a folder only; moved to the
             process's device.
         query: the picture that the person is in. Where it is in the gallery, too, it is not searched, nor its copies.
-        box: (4,) xyxy, around the person, pixels of the picture as it is seen, turned as the camera says; what leaves
-            the picture is cut off.
+        box: (4,) xyxy, around the person, pixels of the picture as it is seen, turned as the camera says. It may leave
+            the picture by 2 pixels, which are cut off.
         gallery: a folder of pictures, or what `index_pictures` made of one.
         top: matches at most.
         threshold: detection score from which people are compared, 0.5 by default; a query-guided model has none.
         batch_size, workers, skip_unreadable, method, progress: as in `index_pictures`, for a folder of pictures.
 
     Raises:
-        InputError: the query cannot be read, or the box has no part in it; the gallery is of other weights, its
+        InputError: the query cannot be read, or the box is not in it; the gallery is of other weights, its
             pictures are no longer where they were, or, for a folder, as in `index_pictures`.
     """
     query, gallery = given_path(query), given_path(gallery)
     picture = decoded(query)
-    box = clipped(box, query, width=picture.width, height=picture.height)
+    sides = [float(side) for side in box]
+    if faults := box_faults(sides, picture.size):
+        raise InputError(faults)
+    box = np.clip(sides, 0, picture.size * 2).astype(np.float32)
     model, guided = placed(model, this_process().device), hasattr(model, "search_encoded")
     if guided and is_gallery(gallery):
         raise InputError(
@@ -116,28 +122,6 @@ def search_pictures(
     search = _search_guided if guided else _search_joint
     found = search(model, asked, gallery, top=top, threshold=threshold, batch_size=batch_size, method=method, **how)
     return Matches(query=query, box=box, **found)
-
-
-def clipped(box: Any, picture: Path, *, width: int, height: int) -> np.ndarray:
-    """The part of a box that lies in a picture: (4,) float32.
-
-    Args:
-        box: four numbers, xyxy, pixels.
-        picture: for the message.
-        width, height: of the picture, pixels.
-
-    Raises:
-        InputError: there is no such part.
-    """
-    sides = np.array([float(side) for side in box], np.float64)
-    inside = np.clip(sides, 0, [width, height, width, height]).astype(np.float32)
-    if not (inside[2:] > inside[:2]).all():
-        shown = ",".join(f"{side:g}" for side in sides)
-        raise InputError(
-            f"{printable(picture)}: the box {shown} has no part in this picture of {width} x {height} pixels. Give "
-            "x1,y1,x2,y2: left, top, right, bottom, counted from its upper left corner."
-        )
-    return inside
 
 
 class _Query(NamedTuple):
@@ -169,15 +153,13 @@ def _search_joint(
         kept, unreadable = made.gallery, made.unreadable
     threshold = THRESHOLD if threshold is None else threshold
     matches, people = kept.rank(_embed(model, query), threshold=threshold, top=top, without=query.sha256)
-    searched = sum(picture.sha256 != query.sha256 for picture in kept.pictures)
     return {
         "gallery": kept.folder,
         "method": kept.method,
-        "pictures": searched,
+        **_counts(kept.pictures, query),
         "people": people,
         "threshold": threshold,
         "matches": matches,
-        "itself": searched < len(kept.pictures),
         "unreadable": unreadable,
     }
 
@@ -197,24 +179,30 @@ def _search_guided(
 ) -> dict[str, Any]:
     folder = gallery.resolve()
     listed = list_pictures(folder, workers=workers, skip_unreadable=skip_unreadable, progress=progress)
-    pictures = [picture for picture in listed.pictures if picture.sha256 != query.sha256]
-    paths = [picture.path for picture in pictures]
+    pictures = [copies for copies in by_contents(listed.pictures) if copies[0].sha256 != query.sha256]
+    paths = [first.path for first, *_ in pictures]
     found = _pairs(model, query, OwnScenes.of(folder, paths, paths), batch_size, workers, progress)
     proposals = [
-        Match(path, box, float(similarity), None)
-        for path, (boxes, similarities) in zip(paths, found, strict=True)
+        Match(first.path, box, float(similarity), None, copies=[copy.path for copy in copies])
+        for (first, *copies), (boxes, similarities) in zip(pictures, found, strict=True)
         for box, similarity in zip(boxes, similarities, strict=True)
     ]
     return {
         "gallery": folder,
         "method": method,
-        "pictures": len(paths),
+        **_counts(listed.pictures, query),
         "people": len(proposals),
         "threshold": None,
         "matches": sorted(proposals, key=lambda match: -match.similarity)[:top],
-        "itself": len(paths) < len(listed.pictures),
         "unreadable": listed.unreadable,
     }
+
+
+def _counts(pictures: Sequence[PictureFile], query: _Query) -> dict[str, int]:
+    """What `Matches` says of how many pictures there are; the query's own is not searched."""
+    contents = [picture.sha256 for picture in pictures]
+    itself, different = contents.count(query.sha256), len({*contents} - {query.sha256})
+    return {"pictures": different, "copies": len(contents) - itself - different, "itself": itself}
 
 
 @inference

@@ -70,7 +70,7 @@ def write_piece(work: Work, piece: Piece, found: Sequence[Found], folder: Path) 
 
 def finish(work: Work, folder: Path, *, dataset: str, synthetic: bool, method: str) -> None:
     """Make a predictions folder of the pieces, which are all there; one piece is in memory."""
-    dim = pq.read_schema(_paths(work, folder, "scenes")[0]).field("embeddings").type.value_type.list_size
+    dim = found_length(work, folder)
     manifest = Manifest(
         method=method,
         dataset=dataset,
@@ -83,6 +83,17 @@ def finish(work: Work, folder: Path, *, dataset: str, synthetic: bool, method: s
     )
     write_manifest(manifest, folder)
     remove_pieces(folder, [*_paths(work, folder, "queries"), *_paths(work, folder, "context")])
+
+
+def found_length(work: Work, folder: Path) -> int:
+    """How many numbers embed a person that was found, in the pieces."""
+    return pq.read_schema(_paths(work, folder, "scenes")[0]).field("embeddings").type.value_type.list_size
+
+
+def query_length(work: Work, folder: Path) -> int | None:
+    """How many numbers embed a query; None if there are no queries."""
+    paths = _paths(work, folder, "queries")
+    return pq.read_schema(paths[0]).field("embedding").type.list_size if paths else None
 
 
 def _path(folder: Path, name: str, piece: Piece) -> Path:

@@ -12,20 +12,24 @@ from torch import Tensor
 from tqdm import tqdm
 
 from psbench.inference.pictures import Pictures, over_pictures
-from psbench.inference.pieces import Found, faults, finish, write_piece
+from psbench.inference.pieces import Found, faults, finish, found_length, query_length, write_piece
 from psbench.inference.sharing import Job, Record, carry_out, require_context, require_methods, temporary_folder
 from psbench.inference.work import Piece, Work
 from psbench.predictions import Predictions
 from psbench.processes import placed, this_process
 from psbench.zoo import Detections
-from psbench.zoo.answers import detected, embedded
+from psbench.zoo.answers import detected, embedded, require_comparable
+from psbench.zoo.images import image_tensor
 from psbench.zoo.interface import inference
 from psbench_data import InputError, PersonSearchDataset, Scenes
 
-_REMEDY = (
-    "A re-ID network needs a detector before it (psbench.zoo.two_step), somebody's detections (detections), or the "
-    "annotated boxes (ground_truth_boxes); a query-guided model searches (psbench.inference.search)."
-)
+_REMEDIES = {
+    "detect": "A re-ID network needs a detector before it (psbench.zoo.two_step), somebody's detections (detections), "
+    "or the annotated boxes (ground_truth_boxes); a query-guided model searches (psbench.inference.search).",
+    "embed": "It says who is in known boxes, as queries are: embed(images, boxes). Give the class this method, or put "
+    "a re-ID network after it (psbench.zoo.two_step).",
+}
+"""Where a model has no method of this name."""
 
 
 def predict(
@@ -129,7 +133,7 @@ def predict_into(
         if detections is not None and (ground_truth_boxes or context):
             raise InputError("detections are embedded as they are. Leave ground_truth_boxes and context out.")
         known = (ground_truth_boxes and not context) or detections is not None
-        require_methods(model, ["embed"] if known else ["detect", "embed"], _REMEDY)
+        _require_methods(model, ["embed"] if known else ["detect", "embed"])
         if context:
             require_context(model)
         given = detections if isinstance(detections, Predictions | None) else Predictions.load(detections)
@@ -165,7 +169,7 @@ def detect_into(
     """
 
     def plan() -> _Prediction:
-        require_methods(model, ["detect"], _REMEDY)
+        _require_methods(model, ["detect"])
         return _Prediction(model, Work.of_scenes(scenes), "", False, batch_size, workers, method)
 
     return carry_out(plan, folder, progress=progress)
@@ -189,6 +193,10 @@ class _Prediction(Job[Piece]):
     def record(self) -> Record:
         return self.work.record(self.model)
 
+    def try_out(self) -> None:
+        if self.work.query_scenes:
+            _try_out(placed(self.model, this_process().device), self.work)
+
     def pieces(self) -> list[Piece]:
         return self.work.pieces()
 
@@ -204,7 +212,38 @@ class _Prediction(Job[Piece]):
         _predict_pieces(model, self.work, scenes_first, folder, self.batch_size, self.workers, bar)
 
     def finish(self, folder: Path) -> None:
+        # Nobody may have been found when it was tried out.
+        if of_queries := query_length(self.work, folder):
+            require_comparable(type(self.model).__name__, of_queries, found_length(self.work, folder))
         finish(self.work, folder, dataset=self.dataset, synthetic=self.synthetic, method=self.method)
+
+
+def _require_methods(model: Any, names: Sequence[str]) -> None:
+    lacking = [name for name in names if not hasattr(model, name)]
+    require_methods(model, names, " ".join(_REMEDIES[name] for name in lacking))
+
+
+@inference
+def _try_out(model: Any, work: Work) -> None:
+    """Ask for one query and its scene all that will be asked, without which hours might pass before a wrong answer."""
+    position = work.query_scenes[0]
+    try:
+        image_tensor(work.scenes[position])
+    except InputError:
+        # It is told with all others that do not decode.
+        return
+
+    def run(pictures: Pictures) -> list[None]:
+        [of_query] = _run_queries(model, work, [0], pictures.images)
+        [of_scene] = _run_scenes(model, work, [position], pictures.images)
+        assert of_query.embedding is not None
+        for found in (of_query.detections, of_scene.detections):
+            # Where nobody is found, there may be embeddings of any length.
+            if found is not None and len(found.embeddings):
+                require_comparable(type(model).__name__, len(of_query.embedding), found.embeddings.shape[1])
+        return [None]
+
+    over_pictures(work.scenes, [[position]], run, lambda *_: None, batch_size=1, workers=0)
 
 
 @inference

@@ -28,6 +28,7 @@ from tqdm import tqdm
 from psbench.processes import from_main, main_process_first, this_process, wait_for_others
 from psbench.shards import WORK
 from psbench.zoo import ZooModel
+from psbench.zoo.two_step import TwoStep
 from psbench_data import InputError, Scenes
 from psbench_data.atomic import new_folder
 from psbench_data.names import given_path
@@ -68,6 +69,9 @@ class Job(ABC, Generic[P]):
     @abstractmethod
     def record(self) -> Record:
         """By which the work is known again."""
+
+    def try_out(self) -> None:
+        """Ask the model a little, and refuse one that answers in another form, before a folder is begun."""
 
     @abstractmethod
     def pieces(self) -> list[P]:
@@ -112,6 +116,8 @@ def carry_out(plan: Callable[[], Job[P]], folder: str | Path, *, progress: bool)
         job = plan()
         if state.is_main_process:
             job.scenes.require_images()
+            if not (folder / WORK).is_file():
+                job.try_out()
             begin(folder, job.record())
             todo = [piece for piece in job.pieces() if job.faults(piece, folder)]
         elif not (folder / WORK).is_file():
@@ -189,6 +195,9 @@ def require_methods(model: Any, names: Sequence[str], remedy: str) -> None:
 
 def require_context(model: Any) -> None:
     """Refuse a model that cannot detect around known boxes."""
+    if isinstance(model, TwoStep):
+        require_context(model.detector)
+        return
     parameters = inspect.signature(model.detect).parameters
     if "include" not in parameters and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         raise InputError(

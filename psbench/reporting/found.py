@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from psbench.matches import CAUTION, Match, Matches
+from psbench.matches import CAUTION, Match, Matches, left_out
 from psbench.own_pictures import decoded, printable
 from psbench.reporting.pages import write_rendered
 from psbench.reporting.pictures import Mark, MarkKind, data_url, drawn
@@ -37,6 +38,7 @@ class _Shown:
         address: of the file, for a link.
         scene, crop: the picture with the person's box, and the person alone; empty if the file can no longer be read.
         scene_ratio, crop_ratio: their widths by their heights.
+        copies: of the file, without pictures of their own.
     """
 
     name: str
@@ -45,6 +47,7 @@ class _Shown:
     crop: str = ""
     scene_ratio: float = 1
     crop_ratio: float = 1
+    copies: Sequence[_Shown] = ()
 
 
 def write_found(found: Matches, path: Path) -> Path:
@@ -61,6 +64,7 @@ def write_found(found: Matches, path: Path) -> Path:
         query=_shown(found.query, found.query.name, found.box, "query", path, _QUERY_HEIGHT),
         people=[(match, _shown_match(found, match, path)) for match in found.matches],
         unreadable=[printable(fault) for fault in found.unreadable],
+        left_out=left_out(found.unreadable),
         caution=CAUTION,
     )
 
@@ -81,7 +85,9 @@ def write_choice(picture: Path, boxes: np.ndarray, path: Path) -> Path:
 
 
 def _shown_match(found: Matches, match: Match, page: Path) -> _Shown:
-    return _shown(found.gallery / match.picture, match.picture, match.box, "person", page, _HEIGHT)
+    shown = _shown(found.gallery / match.picture, match.picture, match.box, "person", page, _HEIGHT)
+    copies = [_Shown(printable(copy), _address(found.gallery / copy, page)) for copy in match.copies]
+    return replace(shown, copies=copies)
 
 
 def _shown(file: Path, name: str, box: np.ndarray, kind: MarkKind, page: Path, height: int) -> _Shown:

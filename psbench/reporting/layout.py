@@ -107,7 +107,7 @@ def explanations(sheet: Sheet) -> list[str]:
     if any(number.difference is not None for number in numbers):
         reading.append("Δ: measured less published.")
     if any(number.low is not None for number in numbers):
-        reading.append("Ranges: 95 % intervals, were other people searched for.")
+        reading.append("Ranges: 95 % intervals over the choice of people searched for.")
     if sheet.reported_only:
         reading.append(f"{REPORTED_ONLY} reported only: psbench has no such method.")
     told = [f"Published: {sources}.", " ".join(reading), *sheet.table.remarks]

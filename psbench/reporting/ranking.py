@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _HEIGHT, _MISSED_HEIGHT, _QUALITY = 240, 140, 80
 """Pixels of the pictures, and their quality as JPEG."""
+_LOWER, _NOT_FOUND = "lower", "not found"
+"""What a true match is that is not among the detections shown."""
 
 
 def write_ranking(
@@ -152,11 +154,11 @@ def _entry(row: Row, losses: Losses, evaluation: Evaluation, whole: bool) -> dic
         "source": _source(row.shot, _HEIGHT, whole),
         "hits": [(hit, _source(hit.shot, _HEIGHT, whole)) for hit in row.hits],
         "missed": [
-            (missed, _words(missed, losses, evaluation), _source(missed.shot, _MISSED_HEIGHT, whole))
+            (missed, *_words(missed, losses, evaluation), _source(missed.shot, _MISSED_HEIGHT, whole))
             for missed in row.missed
         ],
         "counts": _counts(row),
-        "more": row.below + row.not_found - len(row.missed),
+        "more": _more(row),
         "lost": [(cause.replace("_", " "), float(lost[cause])) for cause in losses.causes if lost[cause] >= 0.0005],
     }
 
@@ -165,20 +167,28 @@ def _source(shot: Shot, height: int, whole: bool) -> str:
     return data_url(shot.draw(height, whole=whole), _QUALITY)
 
 
-def _words(missed: Missed, losses: Losses, evaluation: Evaluation) -> str:
+def _words(missed: Missed, losses: Losses, evaluation: Evaluation) -> tuple[str, str]:
+    """Where a true match is that is not shown, and what else is known of it."""
     if missed.rank is not None:
-        return f"at rank {missed.rank:,}, similarity {evaluation.per_box['similarity'][missed.row]:.3f}"
+        return f"{_LOWER}: rank {missed.rank:,}", f"similarity {evaluation.per_box['similarity'][missed.row]:.3f}"
     if losses.loose is None:
-        return "not found: no box overlaps it enough"
-    return "not found: a detection there overlaps it too little" if losses.loose[missed.row] else "not found"
+        return _NOT_FOUND, "no box overlaps it enough"
+    return _NOT_FOUND, "a detection there overlaps it too little" if losses.loose[missed.row] else ""
+
+
+def _more(row: Row) -> str:
+    """How many true matches are neither shown nor drawn beside those that are."""
+    below = sum(missed.rank is not None for missed in row.missed)
+    parts = ((row.below - below, _LOWER), (row.not_found + below - len(row.missed), _NOT_FOUND))
+    return " and ".join(f"{number:,} more {words}" for number, words in parts if number)
 
 
 def _counts(row: Row) -> str:
     """What became of the true boxes."""
     parts: Sequence[tuple[int, str]] = (
         (row.matches - row.below - row.not_found - row.listed_twice, f"among the {len(row.hits)} shown"),
-        (row.below, "ranked below"),
-        (row.not_found, "not found"),
+        (row.below, _LOWER),
+        (row.not_found, _NOT_FOUND),
         (row.listed_twice, "in a scene that is listed twice and searched once"),
     )
     counts = ", ".join(f"{number} {words}" for number, words in parts if number)

@@ -22,7 +22,7 @@ _WIDTH, _HEIGHT = 3.7, 2.9
 _POINTS = 250
 _SHOT, _PIXELS = 1.15, 330
 """Inches and pixels of a picture's height in a figure."""
-WORDS: dict[MarkKind, str] = {"query": "query", "right": "✓ right", "wrong": "✗ wrong", "missed": "○ missed"}
+WORDS: dict[MarkKind, str] = {"query": "query", "right": "✓ right", "wrong": "✗ wrong"}
 
 
 def draw_detection(curve: DetectionCurve, *, det_threshold: float, synthetic: bool) -> Figure:

@@ -18,7 +18,7 @@ _OF_DETECTIONS = {
     "detection stands before a right one.",
     "duplicates": "A second detection of the right person stands before a right one.",
     "other_person": "Somebody else stands before a right one.",
-    "background": "A detection of nobody who is annotated stands before a right one.",
+    "background": "A detection that fits nobody's box (IoU < 0.5) stands before a right one.",
 }
 _OF_PAIRS = {
     "not_found": "A true box is not found: none of the query's boxes overlaps it enough.",

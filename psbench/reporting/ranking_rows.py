@@ -175,8 +175,10 @@ def _hits(found: Hits, protocol: Protocol, person_id: int, true_scenes: set[int]
         found.scenes.tolist(), found.boxes, found.similarities.tolist(), found.right.tolist(), strict=True
     ):
         scene = protocol.scenes[index]
-        who = _who(scene, box, protocol.scenes)
-        if not right and person_id in _people_at(scene, box):
+        # A right detection of somebody small may have a smaller IoU.
+        people = _people_at(scene, box) or ([person_id] if right else [])
+        who = _who(people, protocol.scenes)
+        if not right and person_id in people:
             who += ", once more" if index in true_scenes else ", not a true match here"
         hits.append(Hit(Shot(scene, Mark(box, "right" if right else "wrong")), similarity, right, who))
     return hits
@@ -188,7 +190,7 @@ def _people_at(scene: Scene, box: np.ndarray) -> list[int]:
     return [int(scene.person_ids[iou.argmax()])] if iou.max(initial=0) >= _ON_PERSON else []
 
 
-def _who(scene: Scene, box: np.ndarray, scenes: Scenes) -> str:
-    for person in _people_at(scene, box):
+def _who(people: list[int], scenes: Scenes) -> str:
+    for person in people:
         return "somebody unlabelled" if person == UNLABELED else f"person {person_name(scenes, person)}"
-    return "nobody annotated"
+    return f"on nobody (IoU < {_ON_PERSON})"

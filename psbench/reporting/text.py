@@ -23,7 +23,7 @@ def evaluations_text(evaluations: Sequence[Evaluation]) -> str:
         cells += [f"{100 * e.top(k):>8.2f}" for k in TOP[1:]]
         left_out = f"   {e.skipped} queries left out: nothing to find, or no embedding" if e.skipped else ""
         lines.append(f"{e.protocol:<14}{len(e.per_query):>8,}{''.join(cells)}{left_out}")
-    lines.append("[ ]: 95 % intervals, were other people searched for (bootstrap over identities).")
+    lines.append("[ ]: 95 % intervals over the choice of people searched for (bootstrap over identities).")
     first = evaluations[0]
     if not first.pairwise:
         d = first.detection

@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from psbench.reproduction.jobs import Job, Prediction
+from psbench.reproduction.jobs import Job, Prediction, model_options
 from psbench.reproduction.planning import Plan
 from psbench.reproduction.pool import Machine, carry_out
 from psbench.reproduction.tasks import Make, Measure, Task, Time
 from psbench.reproduction.timing import Timing, timing_of, timing_path
 from psbench.reproduction.workspace import Workspace
+from psbench.training.recipe import Recipe
 from psbench_data import PersonSearchDataset
 
 _BOX = 20
@@ -57,6 +58,7 @@ def plan_text(
     faults = carry_out(tasks, machine, at_once=at_once, progress=workspace.progress)
     estimates = [_estimate(job, timing, workspace) for job in jobs if (timing := timing_of(workspace, job))]
     lines = _table(estimates, at_once) if estimates else []
+    lines += _needed_weights([job for job in jobs if job.anew or not workspace.has_weights(job.network)])
     lines += [f"{name}: speed and memory to be measured" for name in costs]
     lines.append(f"{len(plan.works()) - len(works)} of {len(plan.works())} jobs are done, or not to be done.")
     if plan.impossible or faults:
@@ -64,6 +66,19 @@ def plan_text(
         lines += [f"  {'; '.join(cells)}\n    {reason}" for reason, cells in plan.impossible.items()]
         lines += [f"  {fault}" for of_task in faults.values() for fault in of_task]
     return "\n".join(lines)
+
+
+def _needed_weights(trained: Sequence[Job]) -> list[str]:
+    """What the trainings of jobs fetch, in a line."""
+    options = [model_options(Recipe.from_dict(job.network.recipe, source=job.network.name)) for job in trained]
+    wanted = [each["backbone"] for each in options if each.get("pretrained") is True]
+    if not wanted:
+        return []
+    names = ", ".join(sorted(set(wanted)))
+    return [
+        f"{len(wanted)} of {len(trained)} trainings start from pretrained weights ({names}), which are fetched unless "
+        "they are in Hugging Face's cache: without a connection, bring that cache along."
+    ]
 
 
 def _estimate(job: Job, timing: Timing, workspace: Workspace) -> Estimate:

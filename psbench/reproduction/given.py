@@ -8,10 +8,12 @@ FOLDER/seqnet-cuhk_sysu.pth                the folder may be left out.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from psbench.training.again import train_command
 from psbench.training.recipe import Recipe
 from psbench.training.recipes import recipes
 from psbench.training.run import RUN_FILE, Run
@@ -56,11 +58,19 @@ class Given:
             raise InputError(f"{self.folder}: several checkpoints of {recipe.name} ({names}). Leave one.")
         return self._convert(recipe, released[0]) if released else None
 
-    def expected(self, recipe: Recipe) -> str:
-        """Where weights would be found, in words."""
+    def advice(self, recipe: Recipe) -> str:
+        """What would be taken as the weights of a recipe, and the commands that make it."""
+        needs = {"--start-from": recipe.starts_from, "--detections": recipe.detections_from}
+        options = [word for option, name in needs.items() if name for word in (option, f"OF_{name}")]
+        trained = f"under any name, the RUN of `{train_command(recipe, processes=1, options=options)}`"
         if recipe.name not in recipes():
-            return f"a run of {recipe.name} with the digest {recipe.digest[:12]}"
-        return f"{recipe.name}/model.safetensors, or {recipe.name}.pth as released"
+            return f"Put there, {trained}"
+        imported = ["psbench", "import-weights", recipe.model, "FILE", "--data", recipe.dataset]
+        imported += ["--output", str(self.folder / recipe.name)]
+        return (
+            f"Put there {recipe.name}.pth, as its authors released it, or import it (`{shlex.join(imported)}`); or, "
+            f"{trained}"
+        )
 
     @cached_property
     def _runs(self) -> dict[str, Path]:

@@ -170,9 +170,13 @@ def cost_job(recipe: Recipe, size: tuple[int, int] | None) -> CostJob:
         InputError: an option of the model is unknown or impossible.
     """
     key = digest_of(model=recipe.model, options=model_options(recipe), size=size, device=present_device())
-    # Weights that are fetched make nothing faster.
-    options = recipe.model_options | ({"pretrained": False} if "pretrained" in recipe.model_options else {})
+    options = with_fresh_weights(recipe).model_options
     return CostJob(name=f"{recipe.name}-{key}", model=recipe.model, options=options, size=size)
+
+
+def with_fresh_weights(recipe: Recipe) -> Recipe:
+    """A recipe whose model starts from no pretrained weights, which have to be fetched and make nothing faster."""
+    return recipe.override({"model_options.pretrained": False}) if "pretrained" in recipe.model_options else recipe
 
 
 def network_of(recipe: Recipe, dataset: PersonSearchDataset) -> Network:

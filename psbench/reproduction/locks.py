@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
+from psbench.locking import hold, let_go
 from psbench_data import InputError
 
 
@@ -27,19 +28,10 @@ def alone(path: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"{path.parent}: cannot be made ({error}). Give a folder in a writable place.") from error
     with file:
-        _lock(file, path.name)
-        yield
-
-
-def _lock(file: TextIO, name: str) -> None:
-    try:
-        import fcntl
-
+        if not hold(file, patience=0):
+            print(f"waiting for another command, which is making {path.name}", file=sys.stderr, flush=True)
+            hold(file, patience=math.inf)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting for another command, which is making {name}", file=sys.stderr, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
-    # Some systems, and some file systems, have no locks.
-    except (ImportError, OSError):
-        pass
+            yield
+        finally:
+            let_go(file)

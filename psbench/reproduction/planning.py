@@ -85,7 +85,7 @@ class Planner:
         """Plan what some scripts need, together.
 
         Raises:
-            InputError: listing what is wrong with datasets, recipes and weights; or nothing can be measured at all.
+            InputError: listing what is wrong with datasets, recipes and weights; or not one of the datasets is there.
         """
         asked: list[list[Asked | AskedCost]] = []
         impossible: dict[str, list[str]] = {}
@@ -107,7 +107,8 @@ class Planner:
                     faults |= dict.fromkeys(error.faults)
         if faults:
             raise InputError(faults)
-        if impossible and not any(asked):
+        # Then it is another folder than was meant.
+        if impossible and not any(asked) and not self._opened:
             raise InputError(impossible)
         every = [one for of_script in asked for one in of_script]
         costs = {one.job.name: one.job for one in every if isinstance(one, AskedCost)}
@@ -170,8 +171,8 @@ class Planner:
         if self.given is None:
             return network_of(recipe, opened.dataset)
         if (weights := self.given.weights(recipe)) is None:
-            where = self.given.expected(recipe)
-            raise _ImpossibleError(f"{self.given.folder}: has no weights of {recipe.name}, expected as {where}")
+            advice = self.given.advice(recipe)
+            raise _ImpossibleError(f"{self.given.folder}: has no weights of {recipe.name}. {advice}")
         return given_network(recipe, opened.dataset, weights)
 
 

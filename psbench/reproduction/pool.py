@@ -41,11 +41,12 @@ class Machine:
         """This one."""
         import torch
 
+        from psbench.processes import usable_cores
+
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         count = torch.cuda.device_count()
         gpus = visible.split(",")[:count] if visible else [str(number) for number in range(count)]
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return Machine(gpus, cores)
+        return Machine(gpus, usable_cores())
 
     @property
     def at_once(self) -> int:

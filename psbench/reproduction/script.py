@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 
+from psbench.doctor import require_zoo
 from psbench.reporting.measured import Measured, MeasuredCost
 from psbench.reproduction.given import given_weights
 from psbench.reproduction.planning import Plan, Planner
@@ -16,6 +17,7 @@ from psbench.reproduction.rows import Cell, CostRow, MeasuredRow, Script, Write
 from psbench.reproduction.tasks import Make, Measure, Task
 from psbench.reproduction.workspace import Workspace
 from psbench_data import InputError
+from psbench_data.console import telling_when_stopped
 
 Report = Callable[[list[list[Measured | MeasuredCost]], Path], list[Path]]
 """Makes files, in a folder, of what was measured for each of several scripts."""
@@ -69,31 +71,37 @@ def run_scripts(
     """
     parser = _parser(description, sorted({cell.dataset for script in scripts for cell in script.cells}))
     arguments = parser.parse_args()
-    folder = arguments.output or Path("demo" if arguments.demo else "results")
     try:
-        if arguments.data_root and not arguments.data_root.is_dir():
-            raise InputError(f"{arguments.data_root}: this folder does not exist. Give the one of the datasets.")
-        workspace = Workspace(folder)
-        given = arguments.checkpoints and given_weights(arguments.checkpoints, folder / "weights")
-        plan = Planner(workspace, arguments.data_root, given).plan(scripts)
-        works, machine = works_to_do(plan, workspace, arguments.policy), Machine.here()
-        at_once = arguments.jobs or machine.at_once
-        if arguments.plan:
-            from psbench.reproduction.estimate import plan_text
-
-            print(plan_text(plan, works, workspace, machine, at_once=at_once))
-            return
-        for reason, cells in plan.impossible.items():
-            print(f"not measured: {'; '.join(cells)} ({reason})", file=sys.stderr)
-        tasks = [Task(folder=folder, work=work) for work in works]
-        faults = carry_out(tasks, machine, at_once=at_once, progress=workspace.progress)
-        for path in _write(scripts, plan, workspace, report):
-            print(path)
-        # What there is has been written all the same.
-        if faults:
-            raise InputError(fault for of_task in faults.values() for fault in of_task)
+        with telling_when_stopped(lambda: "the same command goes on from the last checkpoint"):
+            require_zoo()
+            _carry_out(arguments, scripts, report)
     except InputError as error:
         parser.exit(1, f"error: {error}\n")
+
+
+def _carry_out(arguments: argparse.Namespace, scripts: Sequence[Script], report: Report | None) -> None:
+    folder = arguments.output or Path("demo" if arguments.demo else "results")
+    if arguments.data_root and not arguments.data_root.is_dir():
+        raise InputError(f"{arguments.data_root}: this folder does not exist. Give the one of the datasets.")
+    workspace = Workspace(folder)
+    given = arguments.checkpoints and given_weights(arguments.checkpoints, folder / "weights")
+    plan = Planner(workspace, arguments.data_root, given).plan(scripts)
+    works, machine = works_to_do(plan, workspace, arguments.policy), Machine.here()
+    at_once = arguments.jobs or machine.at_once
+    if arguments.plan:
+        from psbench.reproduction.estimate import plan_text
+
+        print(plan_text(plan, works, workspace, machine, at_once=at_once))
+        return
+    for reason, cells in plan.impossible.items():
+        print(f"not measured: {'; '.join(cells)} ({reason})", file=sys.stderr)
+    tasks = [Task(folder=folder, work=work) for work in works]
+    faults = carry_out(tasks, machine, at_once=at_once, progress=workspace.progress)
+    for path in _write(scripts, plan, workspace, report):
+        print(path)
+    # What there is has been written all the same.
+    if faults:
+        raise InputError(fault for of_task in faults.values() for fault in of_task)
 
 
 def _write(scripts: Sequence[Script], plan: Plan, workspace: Workspace, report: Report | None) -> list[Path]:
@@ -142,7 +150,10 @@ def _parser(description: str | None, datasets: Sequence[str]) -> argparse.Argume
         help="; ".join(f"{policy}: {words}" for policy, words in POLICIES.items()) + " (default: %(default)s)",
     )
     parser.add_argument(
-        "--plan", action="store_true", help="say what would be made, how long that takes, and make none"
+        "--plan",
+        action="store_true",
+        help="say what would be made and how long that takes, and make none of it; for that, networks that have not "
+        "been timed here are built and run for some steps, and with --demo people are drawn",
     )
     parser.add_argument(
         "--jobs", type=_positive, help="processes at once (default: one a GPU; without any, one a core of the CPU)"

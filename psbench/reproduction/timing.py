@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from psbench.reproduction.jobs import Job, digest_of, model_options, present_device
+from psbench.reproduction.jobs import Job, digest_of, model_options, present_device, with_fresh_weights
 from psbench.reproduction.workspace import Workspace
 from psbench.training.recipe import Recipe
 from psbench_data import PersonSearchDataset, Scene
@@ -73,7 +73,8 @@ def time_job(workspace: Workspace, job: Job) -> None:
     from psbench.zoo.weights import load_weights
 
     dataset, network, path = job.data.load(), job.network, timing_path(workspace, job)
-    recipe, scenes = Recipe.from_dict(network.recipe, source=network.name), dataset.split("train")
+    recipe = with_fresh_weights(Recipe.from_dict(network.recipe, source=network.name))
+    scenes = dataset.split("train")
     if network.given:
         model = load_weights(network.given)
     else:

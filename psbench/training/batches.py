@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from psbench.processes import usable_cores
 from psbench.zoo.images import image_tensor
 from psbench_data import InputError, Scenes
 from psbench_data.exporting.layout import image_sizes
@@ -166,8 +167,9 @@ def _chunks(draws: Iterable[Draw], size: int) -> Iterator[list[Draw]]:
 
 
 def training_loader(data: TrainingData, batches: EpochBatches, *, workers: int, pin: bool) -> DataLoader[Any]:
-    """Batches, decoded by so many worker processes; `pin` where they go to a GPU."""
+    """Batches, decoded by so many worker processes, one a core at most; `pin` where they go to a GPU."""
     dataset: Any = data
+    workers = min(workers, usable_cores())
     return DataLoader(
         dataset,
         batch_sampler=batches,

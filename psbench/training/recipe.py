@@ -127,7 +127,8 @@ class Recipe:
         starts_from: the recipe whose trained weights this one starts from, to be given as `start_from`.
         detections_from: for a model that trains on crops, the recipe whose model finds further ones in the training
             scenes, to be given as `detections`.
-        workers: processes that decode images; 0 decodes in the training process.
+        workers: processes that decode images, or as many as there are cores, if these are fewer; 0 decodes in the
+            training process.
         seed: of weights, order and mirroring.
         expected: the published result, if the recipe is a paper's.
     """

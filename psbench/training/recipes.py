@@ -7,7 +7,7 @@ from typing import Any
 
 from psbench.training import recipes_demo, recipes_igpn
 from psbench.training.recipe import Optimizer, Published, Recipe, Schedule
-from psbench.training.recipes_own import own_recipe
+from psbench.training.recipes_own import own_names, own_recipe
 from psbench_data.errors import InputError, near_names
 
 _OIM_LSPS = Published(protocol="regular", map=14.0, top1=46.0, source="PCNet, 2021, table 6")
@@ -258,6 +258,6 @@ def recipe_for(name: str) -> Recipe:
     """
     found = _RECIPES.get(name) or own_recipe(name, _RECIPES)
     if found is None:
-        raise InputError(f"there is no recipe {name!r}. {near_names(name, _RECIPES)}")
+        raise InputError(f"there is no recipe {name!r}. {near_names(name, [*_RECIPES, *own_names(_RECIPES)])}")
     # A copy: the options are a dict, and what a caller does to it must stay with the caller.
     return Recipe.from_dict(found.to_dict(), source=name)

@@ -43,5 +43,13 @@ def own_recipe(name: str, known: Mapping[str, Recipe]) -> Recipe | None:
     return dataclasses.replace(plain.override(model_class(model).recipe), name=name)
 
 
+def own_names(known: Mapping[str, Recipe]) -> list[str]:
+    """The names that `own_recipe` has a recipe for; no package is imported for it."""
+    from psbench.zoo.plugins import plugins
+
+    like = [name.removesuffix(_LIKE) + _OWN for name in known if name.endswith(f"-{_LIKE}")]
+    return like + [f"{model}-{dataset}" for model in plugins() for dataset in available()]
+
+
 def _on_own(name: str | None) -> str | None:
     return name and name.removesuffix(_LIKE) + _OWN

@@ -22,10 +22,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from psbench.locking import hold, let_go
 from psbench.training.recipe import Recipe
 from psbench_data import InputError
 from psbench_data.atomic import new_file
@@ -214,6 +215,10 @@ def find_run(folder: Path, plan: Plan, *, resume: bool) -> Run | None:
     return None
 
 
+_PATIENCE = 10.0
+"""Seconds in which the workers of a training that was killed have noticed it, and let go of its folder."""
+
+
 @contextmanager
 def at_work(folder: Path, plan: Plan) -> Iterator[None]:
     """Make a run's folder, if it is not there, and keep other trainings out of it.
@@ -231,8 +236,12 @@ def at_work(folder: Path, plan: Plan) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"{folder}: cannot be made ({error}). Give one in a writable place.") from error
     with file:
-        _lock(file, folder)
-        yield
+        if not hold(file, patience=_PATIENCE):
+            raise InputError(f"{folder}: another training is at work here. Wait for it, or give another folder.")
+        try:
+            yield
+        finally:
+            let_go(file)
 
 
 def clear(folder: Path) -> None:
@@ -242,18 +251,6 @@ def clear(folder: Path) -> None:
     # What a process left that was killed while it wrote.
     for path in folder.glob(".*.*"):
         path.unlink()
-
-
-def _lock(file: BinaryIO, folder: Path) -> None:
-    """The lock goes with the file, also where the process is killed. Some file systems have none."""
-    try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise InputError(f"{folder}: another training is at work here. Wait for it, or give another folder.") from None
-    except (ImportError, OSError):
-        pass
 
 
 def _require_same(path: Path, found: Plan, plan: Plan) -> None:

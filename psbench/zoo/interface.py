@@ -64,14 +64,14 @@ class PersonSearcher(Protocol):
         """
 
     def detect(self, images: list[Tensor], include: list[Tensor] | None = None) -> list[Detections]:
-        """Find and embed the people of each image.
+        """Find and embed the people of each image: a list with one `Detections` an image.
 
         With `include`, (n, 4) known boxes an image, these come out first, unchanged and with score 1, and no embedding
         is weighted by its score: the context of a query for CBGM. Who does without CBGM may leave the argument out.
         """
 
     def embed(self, images: list[Tensor], boxes: list[Tensor]) -> list[Tensor]:
-        """Embed given boxes, (n, 4) pixels an image, as queries: (n, D) an image."""
+        """Embed given boxes, (n, 4) pixels an image, as queries: a list with one (n, D) an image, D as of `detect`."""
 
 
 def inference(method: Callable[..., Any]) -> Callable[..., Any]:

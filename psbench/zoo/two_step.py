@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from psbench.zoo.answers import embeddings_of, found_boxes
 from psbench.zoo.interface import Detections, JointModel, Unit, ZooModel, inference
 from psbench_data import InputError
 
@@ -62,18 +63,13 @@ class TwoStep(JointModel):
     @inference
     def detect(self, images: list[Tensor], include: list[Tensor] | None = None) -> list[Detections]:
         """See `PersonSearcher`; no embedding is weighted by its score."""
-        # What knows no known boxes can still be asked without.
-        found = self.detector.detect(images) if include is None else self.detector.detect(images, include=include)
-        embeddings = self.reid.embed(images, [detections.boxes for detections in found])
-        return [
-            Detections(boxes=detections.boxes, scores=detections.scores, embeddings=of_image)
-            for detections, of_image in zip(found, embeddings, strict=True)
-        ]
+        boxes, scores = found_boxes(self.detector, images, include)
+        return list(map(Detections, boxes, scores, embeddings_of(self.reid, images, boxes)))
 
     @inference
     def embed(self, images: list[Tensor], boxes: list[Tensor]) -> list[Tensor]:
         """See `PersonSearcher`."""
-        return self.reid.embed(images, boxes)
+        return embeddings_of(self.reid, images, boxes)
 
     def walk(self, image: Tensor) -> Iterator[Unit]:
         """See `ZooModel`; the re-ID network runs once for each person."""

@@ -18,7 +18,7 @@ from psbench_data.protocol import Protocol
 from psbench_data.registry import open_source
 from psbench_data.scenes import Scenes
 from psbench_data.sources.search_lists import search_rows
-from psbench_data.sources.source import Remark, Source
+from psbench_data.sources.source import Remark, Source, Split
 from psbench_data.sources.text_files import lines
 
 
@@ -29,12 +29,14 @@ class Annotations:
     Attributes:
         source: the reader, None where the folder is not such a tree.
         splits: both splits, or neither.
+        usable: where they have faults, what can be looked at all the same.
         protocols: those that could be read.
         findings: what could not, and what was odd.
     """
 
     source: Source | None = None
     splits: dict[str, Scenes] = field(default_factory=dict)
+    usable: dict[str, Scenes] = field(default_factory=dict)
     protocols: dict[str, Protocol] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
@@ -72,17 +74,25 @@ def read_annotations(
     _check_wanted(name, source if splits else None, expected, wanted or ())
     if source is None or splits is None:
         _read_singly(expected, root, read.findings)
-        read.findings += _remarks(source, root) if source else []
+        if source:
+            read.usable = _opened(source, attempt(source.usable_scenes, root, read.findings) or {})
+            read.findings += _remarks(source, root)
         return read
-    read.splits = {split: Scenes(part.table, source.image_root, part.identities) for split, part in splits.items()}
+    read.splits = _opened(source, splits)
     available = attempt(source.protocols, root, read.findings) or {}
-    for protocol in tqdm(wanted or available, "protocols", unit="protocol", disable=not progress):
+    # Of one's own data none is there where nobody can be searched for: this one says why.
+    names = wanted or available or (["regular"] if name == "coco" else [])
+    for protocol in tqdm(names, "protocols", unit="protocol", disable=not progress):
         step = partial(_protocol, source, protocol, read.splits["test"], synthetic)
         if (parsed := attempt(step, root, read.findings)) is not None:
             read.protocols[protocol] = parsed
     _check_unread_training_lists(source, expected, root, read.findings)
     read.findings += _remarks(source, root)
     return read
+
+
+def _opened(source: Source, splits: dict[str, Split]) -> dict[str, Scenes]:
+    return {split: Scenes(part.table, source.image_root, part.identities) for split, part in splits.items()}
 
 
 def query_file(source: Source, protocol: str) -> Path:
@@ -147,7 +157,7 @@ def _read_alone(path: Path, file: ExpectedFile) -> None:
     elif path.suffix == ".json":
         from psbench_data.sources.coco_file import read_coco
 
-        read_coco(path, lambda *_: None)
+        read_coco(path, lambda *_: None).require_sound()
     elif path.name.startswith("TestG"):
         # The large ones do not fit into memory at once.
         for _ in search_rows(path, file.variables[0]):

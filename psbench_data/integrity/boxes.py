@@ -45,6 +45,8 @@ def _check(name: str, split: str, scenes: Scenes, sizes: np.ndarray, root: Path)
     # Those of PRW are in the authors' files: 96 boxes of test frames run over the right or lower border.
     border: Severity = "info" if name == "prw" else "warning"
 
+    outside_remedy, border_remedy = (_OWN_BOX, _OWN_CLIPPED) if name == "coco" else (_OTHER_RELEASE, _CLIPPED)
+
     def finding(row: int, severity: Severity, topic: str, what: str, remedy: str) -> Finding:
         scene = int(scene_of[row])
         file = relative(scenes.root / scenes.paths[scene], root)
@@ -61,11 +63,11 @@ def _check(name: str, split: str, scenes: Scenes, sizes: np.ndarray, root: Path)
             for row in np.flatnonzero(flat).tolist()
         ),
         *(
-            finding(row, "warning", "box-outside", f"{extent(row)} lies outside of it", _OTHER_RELEASE)
+            finding(row, "warning", "box-outside", f"{extent(row)} lies outside of it", outside_remedy)
             for row in np.flatnonzero(outside).tolist()
         ),
         *(
-            finding(row, border, "box-over-border", f"{extent(row)} sticks out by {over[row]:g}", _CLIPPED)
+            finding(row, border, "box-over-border", f"{extent(row)} sticks out by {over[row]:g}", border_remedy)
             for row in np.flatnonzero(sticks_out).tolist()
         ),
     ]
@@ -73,3 +75,5 @@ def _check(name: str, split: str, scenes: Scenes, sizes: np.ndarray, root: Path)
 
 _OTHER_RELEASE = "Check that image and annotation are of one release, and that the image is not resized or cropped."
 _CLIPPED = "Models clip it to the image; if it is far over, check that image and annotation are of one release."
+_OWN_BOX = "Check bbox, which is x, y, width, height in pixels, and that the image is not resized or cropped."
+_OWN_CLIPPED = "Models clip it to the image; if it is far over, check bbox, which is x, y, width, height in pixels."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -14,7 +14,7 @@ from psbench_data.integrity.attempting import attempt
 from psbench_data.integrity.boxes import check_boxes
 from psbench_data.integrity.counting import count
 from psbench_data.integrity.expected_files import IMAGES, expected_files
-from psbench_data.integrity.findings import Finding, Severity, without_repeats
+from psbench_data.integrity.findings import Finding, without_repeats
 from psbench_data.integrity.images import Depth, Images, look_at_images
 from psbench_data.integrity.joins import check_identities, check_protocols
 from psbench_data.integrity.locating import about_folder, nearness
@@ -35,7 +35,7 @@ def doctor(
     images: Depth = "decode",
     protocols: Sequence[str] | None = None,
     progress: bool = False,
-    **options: Any,
+    options: Mapping[str, Any] | None = None,
 ) -> IntegrityReport:
     """Say whether a folder is a usable dataset, and what to do if not.
 
@@ -49,7 +49,7 @@ def doctor(
         images: how closely to look at images: `decode` every pixel, read their `headers`, or `skip` them.
         protocols: those that must be usable; if not given, those that have their files, of which there must be one.
         progress: whether to show progress bars.
-        options: of the dataset's reader, as `load` takes them.
+        options: of the dataset's reader, as `load` takes them: {"train_subset": 30}.
 
     Returns:
         The report: `.ok`, `.findings`, `.text()`, `.to_json()`.
@@ -61,9 +61,9 @@ def doctor(
         raise InputError(f"no dataset is called {name!r}. {near_names(name, available())}")
     if images not in get_args(Depth):
         raise InputError(f"images is {images!r}. {near_names(str(images), get_args(Depth))}")
-    given = given_path(root)
+    given, options = given_path(root), dict(options or {})
     findings: list[Finding] = []
-    place = attempt(partial(locate, given, None if name == "synthetic" else name), given, findings)
+    place = attempt(partial(locate, given, None if name == "synthetic" else name, options.get("test")), given, findings)
     place = place or Located(given, None)
     findings += about_folder(given, place)
     report = IntegrityReport(given, place.root, place.name, images=images, findings=findings)
@@ -99,12 +99,12 @@ def _examine(report: IntegrityReport, wanted: Sequence[str] | None, progress: bo
     findings += differing
     image_root = read.source.image_root if read.source else root
     folders = [root / file.path for file in expected if IMAGES in file.needed_by]
-    # The reference reader searches every frame of the folder, psbench those with a line: here both should be one.
-    unlisted: Severity = "warning" if name == "lsps" else "info"
-    look = partial(look_at_images, root, image_root, folders, read.splits, report.images, unlisted, progress)
+    looked_at = read.splits or read.usable
+    look = partial(look_at_images, name, root, image_root, folders, looked_at, report.images, progress)
     images = attempt(look, root, findings) or Images()
-    findings += images.findings
-    findings += check_boxes(name, read.splits, images.sizes, root)
+    # Whether an image is in a scene is not known where rows are left out.
+    findings += [found for found in images.findings if read.splits or found.topic != "unlisted-image"]
+    findings += check_boxes(name, looked_at, images.sizes, root)
     if read.source is not None:
         findings += check_identities(read.source, read.splits, root)
         findings += check_protocols(read.source, read.protocols, root, report.synthetic)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from psbench_data.integrity.attempting import is_file
 from psbench_data.sources.image_list_files import IMAGE_FOLDERS, LISTS, image_folder, numbered_lists
+from psbench_data.sources.layouts import name_the_test_set
 
 EVERYTHING = "everything"
 IMAGES = "training and prediction"
@@ -160,11 +161,14 @@ def _lsps() -> list[ExpectedFile]:
 
 def _coco(root: Path, options: dict[str, Any]) -> list[ExpectedFile]:
     exported = sorted((root / "protocols").glob("*.parquet"))
+    test = options.get("test", "test.json")
+    # Other files are only opened where this one is not there.
+    remedy = "" if is_file(root / test) else name_the_test_set(root)
     return [
         ExpectedFile(
-            options.get("test", "test.json"),
+            test,
             "test images and people",
-            remedy="Write your data as COCO-style JSON with person_id, or correct the root.",
+            remedy=remedy or "Write your data as COCO-style JSON with person_id, or correct the root.",
         ),
         ExpectedFile(options.get("train", "train.json"), "training images and people", ()),
         *(

@@ -22,8 +22,7 @@ Depth = Literal["decode", "headers", "skip"]
 
 _THREADS = 16
 _NO_BYTES = "the file has zero bytes, or is a link that leads nowhere"
-_UNLISTED = "Nothing to do, if you did not expect it to be used; otherwise the annotations are of another release."
-_AGAIN = "Replace it by a fresh copy from the archive of images."
+_RELATIVE = "Correct file_name, which is relative to FOLDER, or name its folder as an option (-O images=DIR)."
 
 
 @dataclass
@@ -40,23 +39,23 @@ class Images:
 
 
 def look_at_images(
+    name: str,
     root: Path,
     image_root: Path,
     folders: Sequence[Path],
     splits: Mapping[str, Scenes],
     depth: Depth,
-    unlisted: Severity,
     progress: bool,
 ) -> Images:
     """Look at the images of all scenes, and at others in the same folders.
 
     Args:
+        name: the dataset.
         root: the tree.
         image_root: the folder that scenes' paths are relative to.
         folders: where the images should be.
         splits: the scenes; without any, whatever is in the folders is looked at.
         depth: how closely.
-        unlisted: how severe it is that an image belongs to no scene.
         progress: whether to show a progress bar.
     """
     images = Images()
@@ -66,31 +65,30 @@ def look_at_images(
     expected = {path: split for split, scenes in splits.items() for path in scenes.paths}
     missing = [path for path in expected if path not in listing]
     if len(missing) == len(expected) and (expected or (folders and not listing)):
-        images.findings.append(_none_there(root, folders, len(expected)))
+        images.findings.append(_none_there(name, root, folders or [image_root], len(expected)))
     else:
         nearly = {path.lower(): path for path in listing} if missing else {}
         images.findings += [
-            _missing(relative(image_root / path, root), expected[path], nearly.get(path.lower())) for path in missing
+            _missing(name, relative(image_root / path, root), expected[path], nearly.get(path.lower()))
+            for path in missing
         ]
     images.findings += [
-        Finding("error", "empty-image", relative(image_root / path, root), "", _NO_BYTES, _AGAIN)
+        Finding("error", "empty-image", relative(image_root / path, root), "", _NO_BYTES, _again(name))
         for path, size in listing.items()
         if not size
     ]
     filled = [path for path, size in listing.items() if size]
     opened = _open_all(image_root, filled, depth, progress)
     images.findings += [
-        _damaged(image_root / path, listing[path], error, root) for path, (_, _, error) in opened.items() if error
+        _damaged(name, image_root / path, listing[path], error, root) for path, (_, _, error) in opened.items() if error
     ]
     if expected:
-        images.findings += [
-            Finding(unlisted, "unlisted-image", relative(image_root / path, root), "", "no scene uses it", _UNLISTED)
-            for path in sorted(listing.keys() - expected.keys())
-        ]
+        others = [relative(image_root / path, root) for path in sorted(listing.keys() - expected.keys())]
+        images.findings += _unlisted(name, others)
     for split, scenes in splits.items():
         sizes = np.array([opened.get(path, (0, 0, None))[:2] for path in scenes.paths], np.int64).reshape(-1, 2)
         images.sizes[split] = sizes
-        images.findings += _size_differences(scenes, sizes, image_root, root)
+        images.findings += _size_differences(name, scenes, sizes, image_root, root)
     return images
 
 
@@ -161,34 +159,55 @@ def _open(path: Path, depth: Depth) -> tuple[int, int, Exception | None]:
     return height, width, None
 
 
-def _damaged(path: Path, size: int, error: Exception, root: Path) -> Finding:
+def _again(name: str) -> str:
+    return "Replace it by a fresh copy" + ("." if name == "coco" else " from the archive of images.")
+
+
+def _unlisted(name: str, paths: list[str]) -> list[Finding]:
+    """That images belong to no scene. In a folder of one's own there may be any number, which is told once."""
+    if name == "coco":
+        what = f"no scene uses {len(paths):,} of the images here, such as {paths[0]}" if paths else ""
+        remedy = "Nothing to do, if they are no scenes; otherwise list them in images."
+        return [Finding("info", "unlisted-image", ".", "", what, remedy)] if paths else []
+    # The reference reader of LSPS searches every frame of the folder, psbench those with a line.
+    severity: Severity = "warning" if name == "lsps" else "info"
+    remedy = "Nothing to do, if you did not expect it to be used; otherwise the annotations are of another release."
+    return [Finding(severity, "unlisted-image", path, "", "no scene uses it", remedy) for path in paths]
+
+
+def _damaged(name: str, path: Path, size: int, error: Exception, root: Path) -> Finding:
     if isinstance(error, PermissionError):
         return unreadable(path, error, root)
     # Some messages repeat the path, which is told beside it.
     why = str(error).replace(f" {str(path)!r}", "") or type(error).__name__
     what = f"does not decode ({size:,} bytes; {why})"
-    return Finding("error", "damaged-image", relative(path, root), "", what, _AGAIN)
+    return Finding("error", "damaged-image", relative(path, root), "", what, _again(name))
 
 
-def _none_there(root: Path, folders: Sequence[Path], scenes: int) -> Finding:
-    where = ", ".join(relative(folder, root) for folder in folders) or "."
+def _none_there(name: str, root: Path, folders: Sequence[Path], scenes: int) -> Finding:
+    where = ", ".join(relative(folder, root) for folder in folders)
     archives = sorted(path.name for path in root.iterdir() if path.suffix.lower() in (".zip", ".tar", ".gz", ".tgz"))
     them = f"the {scenes:,} images" if scenes else "the images"
     what = f"none of {them} is there: training and prediction need them, judging predictions does not"
     hint = f" ({', '.join(archives)}?)" if archives else ""
     remedy = f"Extract the archive of images{hint} so that they lie there."
+    if name == "coco":
+        remedy = _RELATIVE
     return Finding("error", "missing-image", where, "", what, remedy)
 
 
-def _missing(path: str, split: str, nearly: str | None) -> Finding:
-    remedy = "Extract the archive of images again, all its parts."
+def _missing(name: str, path: str, split: str, nearly: str | None) -> Finding:
+    remedy = _RELATIVE if name == "coco" else "Extract the archive of images again, all its parts."
     if nearly is not None:
         remedy = f"There is {nearly}: names must have the letters' case of the annotation."
     return Finding("error", "missing-image", path, "", f"not there; it is a {split} scene", remedy)
 
 
-def _size_differences(scenes: Scenes, sizes: np.ndarray, image_root: Path, root: Path) -> list[Finding]:
+def _size_differences(name: str, scenes: Scenes, sizes: np.ndarray, image_root: Path, root: Path) -> list[Finding]:
     said = scenes.sizes
+    remedy = "Boxes are in pixels of the original image: use the images as the authors ship them, not resized."
+    if name == "coco":
+        remedy = "Correct width and height; boxes are in pixels of the image, so correct them, too, if it was resized."
     differing = np.flatnonzero((said[:, 0] > 0) & (sizes[:, 0] > 0) & (said != sizes).any(axis=1))
     return [
         Finding(
@@ -197,7 +216,7 @@ def _size_differences(scenes: Scenes, sizes: np.ndarray, image_root: Path, root:
             relative(image_root / scenes.paths[i], root),
             "",
             f"{sizes[i, 0]} x {sizes[i, 1]} (height x width), and {said[i, 0]} x {said[i, 1]} by the annotation",
-            "Boxes are in pixels of the original image: use the images as the authors ship them, not resized.",
+            remedy,
         )
         for i in differing
     ]

@@ -154,7 +154,9 @@ def _findings(findings: Sequence[Finding], severity: Severity, width: int) -> It
     yield f"{_HEADINGS[severity]} ({len(findings):,})"
     for topic, group in grouped(findings).items():
         yield f"  {TOPICS[topic]}" + (f" ({len(group):,})" if len(group) > 1 else "")
-        shown = group if len(group) <= _SHOWN + 1 else group[:_SHOWN]
+        # All kinds of what must be corrected by hand; what to do tells them apart.
+        kinds = _kinds(group) if topic in ("annotation", "odd-annotation") else [group]
+        shown = [found for kind in kinds for found in _first(kind)]
         for i, finding in enumerate(shown):
             place = ": ".join(part for part in (finding.file, finding.where) if part and part != ".")
             yield from _wrapped(f"{place}: {finding.what}" if place else finding.what, "    - ", width)
@@ -168,6 +170,15 @@ def _findings(findings: Sequence[Finding], severity: Severity, width: int) -> It
             yield from _wrapped(shown[-1].remedy, "      > ", width)
 
 
+def _first(group: Sequence[Finding]) -> Sequence[Finding]:
+    return group if len(group) <= _SHOWN + 1 else group[:_SHOWN]
+
+
+def _kinds(group: Sequence[Finding]) -> Iterator[list[Finding]]:
+    for remedy in dict.fromkeys(finding.remedy for finding in group):
+        yield [finding for finding in group if finding.remedy == remedy]
+
+
 def _verdict(report: IntegrityReport, width: int) -> Iterator[str]:
     numbers = [
         f"{len(found):,} {word}{'' if len(found) == 1 else 's'}"
@@ -177,6 +188,8 @@ def _verdict(report: IntegrityReport, width: int) -> Iterator[str]:
     verdict = "OK, it can be used" if report.ok else "NOT OK: something here cannot be used"
     if report.name is None:
         verdict = "NOT OK: there is no dataset to use"
+    elif report.fingerprints and not report.protocols:
+        verdict = "NOT OK: nobody here can be searched for"
     yield from _wrapped(f"{verdict} ({', '.join(numbers) or 'nothing was found'}).", "", width)
     if report.name is None:
         return

@@ -1,29 +1,21 @@
-"""The form of a COCO-style JSON file: which keys there are, what may stand under them, and where people's ids are."""
+"""The form of a COCO-style JSON file: which keys there are, and what may stand under them."""
 
 from __future__ import annotations
 
 import functools
-import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Collection, Iterator
+from itertools import count
 from typing import Annotated, Any
 
-from pydantic import AliasPath, BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import AliasPath, BaseModel, ConfigDict, Field, PrivateAttr, create_model
 
-from psbench_data.errors import InputError
 from psbench_data.pixels import LIMIT
-from psbench_data.sources.text_files import utf8_text
-from psbench_data.validation import file_error
 
 PERSON_ID = "person_id"
 """The key of an annotation that says who it is, if no other is named."""
-REMEDY = "Correct the file."
-Remarker = Callable[[Path, str, str, str], None]
 Id = int | str
 _Pixel = Annotated[float, Field(allow_inf_nan=False, gt=-LIMIT, lt=LIMIT)]
 Box = tuple[_Pixel, _Pixel, _Pixel, _Pixel]
-_NO_PERSON = ("id", "image_id", "category_id", "iscrowd", "area", "person_id")
-"""Keys of annotations that say something else."""
 
 
 class _Model(BaseModel):
@@ -84,53 +76,23 @@ class Document(_Model):
     people: list[Id] = []
     queries: list[Query] = []
     info: Info = Info()
+    _left_out: dict[str, Collection[int]] = PrivateAttr(default_factory=dict)
 
+    def rows(self, table: str) -> Iterator[tuple[int, Any]]:
+        """The rows of a list with their numbers in the file, from 0."""
+        left_out = self._left_out.get(table, ())
+        return zip((i for i in count() if i not in left_out), getattr(self, table), strict=False)
 
-def read_document(path: Path, person_id: str, remark: Remarker) -> Document:
-    """The contents of a file, each of which can be right by itself; `person_id` and `remark` as in `read_coco`.
-
-    Raises:
-        InputError: it is no such file, or no annotation has the key that the user named.
-    """
-    text = utf8_text(path, REMEDY)
-    try:
-        document = _document_type(person_id).model_validate_json(text)
-    except ValidationError as error:
-        raise file_error(path, error, REMEDY) from error
-    if document.annotations and all(annotation.person_id is None for annotation in document.annotations):
-        _nobody_is_known(path, text, person_id, remark)
-    return document
+    def leave_out(self, rows: dict[str, Collection[int]]) -> None:
+        """Say which rows of the file's lists are not here, as they have faults."""
+        self._left_out = rows
 
 
 @functools.cache
-def _document_type(person_id: str) -> type[Document]:
-    """The file, with a person's identity under some key."""
+def document_type(person_id: str) -> type[Document]:
+    """The file, with a person's identity under some key; `attributes.id` is the key `id` within `attributes`."""
     if person_id == PERSON_ID:
         return Document
     key = Field(default=None, validation_alias=AliasPath(*person_id.split(".")))
     annotation = create_model("Annotation", __base__=Annotation, person_id=(Id | None, key))
     return create_model("Document", __base__=Document, annotations=(list[annotation], ...))  # type: ignore[valid-type]
-
-
-def _nobody_is_known(path: Path, text: str, person_id: str, remark: Remarker) -> None:
-    """Say that no annotation has an identity, and under which keys there might be some.
-
-    Raises:
-        InputError: the key was named by the user.
-    """
-    keys = dict.fromkeys(key for row in json.loads(text)["annotations"] for key in _keys(row))
-    others = ", ".join(key for key in keys if key not in _NO_PERSON)
-    what = f"no annotation has the key {person_id!r}, which says who it is"
-    remedy = f"Name the one that does as the option person_id (-O person_id=KEY): {others}." if others else "Add it."
-    if person_id != PERSON_ID:
-        raise InputError(f"{path}: {what}. {remedy}")
-    remark(path, "annotations", what, remedy)
-
-
-def _keys(row: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """The keys of an annotation whose values could name somebody, dotted where they are within others."""
-    for key, value in row.items():
-        if isinstance(value, dict):
-            yield from _keys(value, f"{prefix}{key}.")
-        elif isinstance(value, int | str) and not isinstance(value, bool):
-            yield prefix + key

@@ -21,6 +21,7 @@ TITLES = {
 _LEVELS_BELOW, _LEVELS_ABOVE = 2, 3
 _FOLDERS_SCANNED = 500
 _SNIFFED = 1 << 20
+_FILES_SNIFFED = 50
 
 
 @dataclass(frozen=True)
@@ -123,15 +124,18 @@ def recognise(root: Path) -> str | None:
     return best
 
 
-def locate(given: Path, wanted: str | None) -> Located:
+def locate(given: Path, wanted: str | None, test: str | Path | None = None) -> Located:
     """Find the tree that is meant by a folder: itself, or the one tree below or above it.
 
     Args:
         given: any path.
         wanted: the dataset that it should be, None for any.
+        test: the file of the test set, where it was named: only one's own data has files of any name.
     """
     if not given.is_dir():
         return _no_folder(given, wanted)
+    if test is not None and wanted in (None, "coco"):
+        return Located(given, "coco")
     empty = next(given.iterdir(), None) is None
     here = recognise(given)
     if here is not None and wanted in (None, here):
@@ -148,11 +152,24 @@ def locate(given: Path, wanted: str | None) -> Located:
     if here is not None and wanted is not None:
         what = f"this is a tree of {TITLES[here]}, not of {TITLES[wanted]}"
         return Located(given, None, what, f"Give the folder of {TITLES[wanted]}, or the name {here}.")
+    # Nothing else is there, so that is what was meant, whatever it holds.
+    if wanted in (None, "coco") and ((given / "test.json").is_file() or name_the_test_set(given)):
+        return Located(given, "coco")
     meant = TITLES[wanted] if wanted else "a dataset"
     what = f"this folder is {'empty' if empty else f'not recognised as a tree of {meant}'}"
     remedy = "Give the dataset's top folder, and check that its archive was extracted in full."
     # A dataset that was asked for is examined all the same: the list of its files says what is missing.
     return Located(given, wanted, what, remedy, recognised=False)
+
+
+def name_the_test_set(root: Path) -> str:
+    """What to do where test.json is missing and COCO-style files of other names are there; "" where none is."""
+    files = islice((path for pattern in ("*.json", "*/*.json") for path in sorted(root.glob(pattern))), _FILES_SNIFFED)
+    names = [path.relative_to(root).as_posix() for path in files if path.is_file() and _is_coco(path)]
+    if not names:
+        return ""
+    there = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
+    return f"Name the file of the test set as an option, -O test=FILE: there is {there}."
 
 
 def require_root(name: str, root: Path) -> None:

@@ -131,6 +131,10 @@ class Source(ABC):
             InputError: listing every fault.
         """
 
+    def usable_scenes(self) -> dict[str, Split]:
+        """What can be looked at of splits that have faults; empty where faults leave nothing to look at."""
+        return {}
+
     @abstractmethod
     def protocol(self, name: str, test: Scenes) -> pa.Table:
         """Parse a protocol: its table, made by `psbench_data.galleries`.

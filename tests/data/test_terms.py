@@ -1,15 +1,18 @@
 """The terms of the datasets, and their descriptions in Croissant."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 import psbench_data
 from psbench_data import InputError, PersonSearchDataset
+from psbench_data.cli import app
 from psbench_data.exporting.croissant import croissant, export_croissant
 from psbench_data.exporting.hf import to_hf
 from psbench_data.exporting.parquet import export_parquet
@@ -92,6 +95,13 @@ class TestTerms:
     def test_unknown_name(self) -> None:
         with pytest.raises(InputError, match="Did you mean 'cuhk_sysu'"):
             terms("cuhk_sysuu")
+
+    def test_the_command_names_everything_that_it_takes(self) -> None:
+        said = CliRunner().invoke(app, ["terms", "nope"])
+        names = re.findall(r"Available: (.*)\.$", said.output, re.MULTILINE)[0].split(", ")
+        assert set(names) == {*NAMES, "weights"}
+        assert said.exit_code == 1
+        assert all(CliRunner().invoke(app, ["terms", name]).exit_code == 0 for name in names)
 
 
 def test_terms_need_no_heavy_library() -> None:

@@ -116,6 +116,17 @@ def test_workers_change_nothing(world: PersonSearchDataset) -> None:
     assert drawn(0) == drawn(1)
 
 
+@pytest.mark.parametrize(("asked", "cores", "taken"), [(4, 2, 2), (2, 4, 2), (4, 1, 1), (0, 4, 0)])
+def test_there_are_no_more_workers_than_cores(
+    world: PersonSearchDataset, monkeypatch: pytest.MonkeyPatch, asked: int, cores: int, taken: int
+) -> None:
+    """Of more, torch warns, and warnings are errors here."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    data = TrainingScenes(world.split("train"))
+    batches = EpochBatches(len(data), batch_size=4, flip=0.5, seed=1)
+    assert training_loader(data, batches, workers=asked, pin=False).num_workers == taken
+
+
 def test_scenes_without_people_are_not_trained_on(world: PersonSearchDataset) -> None:
     data = TrainingScenes(world.split("train"))
     assert len(data) == sum(len(scene.boxes) > 0 for scene in world.split("train"))

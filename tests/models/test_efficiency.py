@@ -205,7 +205,7 @@ def test_a_result_is_kept_and_read_again(seqnet: Efficiency, tmp_path: Path) -> 
         (("trained",), 10**9, "more parameters are trained than there are"),
         (("device",), "NVIDIA GPU", "does not go with the device"),
         (("schema_version",), 2, "schema_version"),
-        (("speed",), 1, "speed: Extra inputs"),
+        (("speed",), 1, "speed: unknown field"),
     ],
 )
 def test_a_result_that_cannot_be_is_refused(

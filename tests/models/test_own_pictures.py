@@ -96,13 +96,17 @@ def test_a_query_guided_model_searches_a_folder(folder: Path, query: Path, tmp_p
 
 def test_a_box_is_cut_off_at_the_border_and_needs_a_part_in_the_picture(folder: Path, query: Path) -> None:
     model = Looks()
-    found = search_pictures(model, query, (-20, -3, 30, 40), folder, progress=False)
+    found = search_pictures(model, query, (-2, -1.5, 30, 40), folder, progress=False)
     assert found.box.tolist() == [0, 0, 30, 40]
     inside = search_pictures(model, query, (0, 0, 30, 40), folder, progress=False)
     assert [m.similarity for m in found.matches] == [m.similarity for m in inside.matches]
-    for box in ((500, 10, 600, 90), (-30, -30, -1, -1), (40, 10, 40, 90), (40, 10, 20, 90)):
-        with pytest.raises(InputError, match=r"has no part in this picture of 128 x 96 pixels"):
+    for box in ((500, 10, 600, 90), (-30, -30, -1, -1), (40, 10, 140, 90), (40, 10, 60, 99), (-2, 0, -1, 9)):
+        with pytest.raises(InputError, match=r"reaches beyond the picture, which is 128 x 96 pixels as you see it"):
             search_pictures(model, query, box, folder, progress=False)
+    with pytest.raises(InputError, match=r"box 40,10,40,90: right \(40\) is not beyond left \(40\)"):
+        search_pictures(model, query, (40, 10, 40, 90), folder, progress=False)
+    with pytest.raises(InputError, match="2 faults"):
+        search_pictures(model, query, (40, 10, 20, 5), folder, progress=False)
 
 
 def test_people_of_a_picture_to_choose_from(query: Path) -> None:
@@ -115,6 +119,12 @@ def test_people_of_a_picture_to_choose_from(query: Path) -> None:
     assert people.scores.tolist() == pytest.approx([0.9, 0.8])
     assert people.largest == 1
     assert len(people_in(Three(), query, threshold=0.3).boxes) == 3
+
+    class Outside(Looks):
+        def detect(self, images: list[torch.Tensor], include: Any = None) -> list[zoo.Detections]:
+            return [zoo.Detections(torch.tensor([[-9.0, 5, 200, 90]]), torch.ones(1), torch.zeros(1, 4))]
+
+    assert people_in(Outside(), query).boxes.tolist() == [[0, 5, 128, 90]]
     with pytest.raises(InputError, match=r"nobody is found with a score of 0\.95 or more"):
         people_in(Three(), query, threshold=0.95)
 

@@ -4,12 +4,11 @@ import dataclasses
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from typer.testing import CliRunner
 
 import psbench
@@ -251,6 +250,14 @@ def test_its_recipe_is_the_plain_one_with_what_it_says(searcher: None) -> None:
             recipe_for(unknown)
 
 
+def test_a_mistyped_name_of_another_package_is_recognised(searcher: None, tmp_path: Path) -> None:
+    said = _invoke("train", "mien", "--root", tmp_path, "-o", tmp_path / "run", fails=True)
+    assert "there is no recipe 'mien-cuhk_sysu'. Did you mean 'mine-cuhk_sysu'" in said
+    with pytest.raises(InputError, match="Did you mean 'seqnet-coco'"):
+        recipe_for("seqnte-coco")
+    assert "searchers" not in sys.modules
+
+
 def test_values_that_are_of_no_recipe_are_refused(install: Installer) -> None:
     install("bad", SEARCHER.replace("optimizer.lr", "optimizer.rate"), theirs="bad:Searcher")
     with pytest.raises(InputError, match=r"recipe theirs-prw has no value 'optimizer.rate'"):
@@ -364,74 +371,19 @@ def test_with_other_detections_a_prediction_is_not_continued(world: PersonSearch
     np.testing.assert_array_equal(psbench.Predictions.load(folder).scores, found.scores)
 
 
-class _Foreign(nn.Module):
-    """What somebody may bring, with some of it not as it should be."""
-
-    def __init__(self, detections: Any = None, embeddings: Any = None) -> None:
-        super().__init__()
-        self.detections, self.embeddings = detections, embeddings
-
-    def detect(self, images: list[Tensor]) -> Any:
-        return self.detections
-
-    def embed(self, images: list[Tensor], boxes: list[Tensor]) -> Any:
-        return [torch.ones(len(b), 3) for b in boxes] if self.embeddings is None else self.embeddings
-
-
-def _found(boxes: int = 2, scores: int = 2, columns: int = 4) -> zoo.Detections:
-    return zoo.Detections(torch.ones(boxes, columns), torch.ones(scores), torch.ones(2, 3))
-
-
-@pytest.mark.parametrize(
-    ("detections", "said"),
-    [
-        ([{"boxes": torch.zeros(0, 4)}], "boxes nothing, scores nothing, embeddings nothing"),
-        ([], "gave 0 of them for 1 images"),
-        (None, "gave nothing for 1 images"),
-        ([_found(boxes=3)], r"boxes \(3, 4\), scores \(2,\)"),
-        ([_found(columns=5)], r"boxes \(2, 5\)"),
-    ],
-)
-def test_detections_in_another_form_are_told(world: PersonSearchDataset, detections: Any, said: str) -> None:
-    with pytest.raises(InputError, match=r"_Foreign.detect gave.*" + said if detections else said):
-        predict(_Foreign(detections), world, progress=False)
-
-
-@pytest.mark.parametrize(
-    ("embeddings", "said"),
-    [
-        ([torch.ones(7, 3)], r"gave \(7, 3\) for 1 boxes, expected \(1, D\)"),
-        ([torch.ones(3)], r"gave \(3,\) for 1 boxes"),
-        (torch.ones(1, 3), r"gave \(1, 3\) for 1 images"),
-    ],
-)
-def test_embeddings_in_another_form_are_told(world: PersonSearchDataset, embeddings: Any, said: str) -> None:
-    with pytest.raises(InputError, match=r"_Foreign.embed " + said):
-        predict(_Foreign([_found()], embeddings), world, progress=False)
-
-
-def test_a_model_that_only_predicts_predicts(world: PersonSearchDataset) -> None:
-    class Scoreless(_Foreign):
-        def forward(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-            raise NotImplementedError("trained elsewhere")
-
-    found = predict(Scoreless([_found()]), world, progress=False)
-    assert found.counts.tolist() == [2] * 54
-    with pytest.raises(InputError, match=r"context: Scoreless.detect takes no known boxes"):
-        predict(Scoreless([_found()]), world, context=True, progress=False)
-
-
 def test_training_says_what_it_misses(install: Installer, world: PersonSearchDataset, tmp_path: Path) -> None:
     silent = SEARCHER.replace("def forward", "def losses")
     lists = SEARCHER.replace('return {"loss_reid": ', "return [").replace("ids.clamp(min=0))}", "ids.clamp(min=0))]")
+    bare = SEARCHER.replace('return {"loss_reid": ', "return ").replace("ids.clamp(min=0))}", "ids.clamp(min=0))")
     vectors = SEARCHER.replace("ids.clamp(min=0))}", 'ids.clamp(min=0), reduction="none")}')
     sizeless = REID.replace("size: tuple[int, int] = (24, 12), ", "").replace(
         "num_identities), size", "num_identities), 4"
     )
     for name, code, said in (
         ("silent", silent, "silent has no forward"),
-        ("lists", lists, "lists: forward gave list, expected a dict of losses"),
-        ("vectors", vectors, r"vectors: forward gave loss_reid = \(\d+,\), expected"),
+        ("lists", lists, "lists: forward gave a list, not a dict of scalar losses"),
+        ("bare", bare, r'bare: forward gave a tensor, not a dict of scalar losses. Return them as {"loss": loss}.'),
+        ("vectors", vectors, r"vectors: forward gave a tensor \(\d+,\) as loss_reid, not a scalar loss"),
         ("sizeless", sizeless, "sizeless trains on crops and has no option size"),
     ):
         install(name, code, **{name: f"{name}:{'ReID' if code == sizeless else 'Searcher'}"})
@@ -439,20 +391,11 @@ def test_training_says_what_it_misses(install: Installer, world: PersonSearchDat
             train(recipe_for(f"{name}-cuhk_sysu").override({"workers": 0}), world, tmp_path / name, progress=False)
 
 
-def test_what_is_no_module_is_refused(world: PersonSearchDataset, tmp_path: Path) -> None:
-    class Plain:
-        detect, embed = _Foreign.detect, _Foreign.embed
-
-    with pytest.raises(InputError, match=r"Plain is no torch.nn.Module"):
-        predict_into(Plain(), world, tmp_path / "predictions")
-    assert not (tmp_path / "predictions").exists()
-
-
 def test_cost_asks_for_what_it_needs(searcher: None) -> None:
     with pytest.raises(InputError, match="Searcher does not say which of its layers run how often"):
         cost(zoo.create("mine", num_identities=2), 96, 128)
-    with pytest.raises(InputError, match="_Foreign does not say"):
-        cost(two_step(_Foreign(), _Foreign()), 96, 128)
+    with pytest.raises(InputError, match="Looks does not say"):
+        cost(two_step(Looks(), Looks()), 96, 128)
     assert "a method walk" in _invoke("cost", "mine", fails=True)
     assert "mine has no option min_size, max_size, score_thresh_test" in _invoke("efficiency", "mine", fails=True)
 
@@ -472,12 +415,3 @@ def test_weights_of_another_package_are_not_of_the_papers(searcher: None, tmp_pa
     said = _invoke("import-weights", "mine", tmp_path / "theirs.pth", "--data", "prw", "-o", tmp_path / "w", fails=True)
     assert "mine is a model of searchers 1.0" in said
     assert "save_weights" in said
-
-
-def test_two_foreign_networks_search_in_two_steps(world: PersonSearchDataset) -> None:
-    both = two_step(_Foreign([_found()]), Looks())
-    found = predict(both, world, progress=False)
-    plain = predict(Looks(), world, progress=False)
-    assert found.boxes.shape == (108, 4)
-    np.testing.assert_array_equal(found.query_embeddings, plain.query_embeddings)
-    assert both.preprocessing() == {"detector": {}, "reid": {}}

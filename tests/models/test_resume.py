@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from psbench import InputError
 from psbench.training import Run, train
+from psbench.training import run as run_module
 from psbench.training.checkpoints import newest
 from psbench.training.trainer import Trainer
 from psbench.zoo.weights import file_digest
@@ -264,7 +265,8 @@ def test_damaged_log_does_not_keep_a_run_from_being_finished(
     assert "no run card" in caplog.text
 
 
-def test_one_training_a_folder(stopped: Path, world: PersonSearchDataset) -> None:
+def test_one_training_a_folder(stopped: Path, world: PersonSearchDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "_PATIENCE", 0.2)
     with (stopped / "training.json").open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(InputError, match="another training is at work here"):

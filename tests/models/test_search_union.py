@@ -209,7 +209,7 @@ def test_ranking_of_galleries_that_were_not_searched_is_refused(
         rescore_into(Crops(), cuhk, tmp_path / "ranked", protocol="gallery-500", **how)
     with pytest.raises(InputError, match=r"no protocol 'galery-50'"):
         rescore_into(Crops(), cuhk, tmp_path / "ranked", protocol="galery-50", **how)
-    with pytest.raises(InputError, match=r"found: no search of all of mini: made on another cuhk_sysu"):
+    with pytest.raises(InputError, match=r"found: no search of all of mini: dataset is 'cuhk_sysu', expected 'prw'"):
         rescore_into(Crops(), prw, tmp_path / "ranked", protocol="mini", **how)
     mini = search_into(Guided(), prw, tmp_path / "mini", protocol="mini", progress=False)
     with pytest.raises(InputError, match=r"no search of all of multi-view: query \d+ .* is not among those"):

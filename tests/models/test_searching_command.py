@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +90,7 @@ def test_where_nobody_can_be_asked_the_largest_is_taken(here: Path, tmp_path: Pa
         (box,) = re.findall(r"^query: the largest of \d+ people, --box ([\d,]+), score", said, re.MULTILINE)
         assert box == ",".join(f"{side:.0f}" for side in people.boxes[areas.index(max(areas))].tolist())
     again = _search(here, "--box", box, "--threshold", 0.1, "-o", tmp_path / "found.html")
-    assert "query:" not in again
+    assert f"query: --box {box}\n" in again
     assert "nobody is found with a score of 1 or more" in _search(here, "--threshold", 1, fails=True)
 
 
@@ -145,11 +146,21 @@ def test_igpn_searches_a_folder_and_keeps_nothing(here: Path, tmp_path: Path) ->
     ("weights", "arguments", "said"),
     [
         ("seqnet", ["--box", "1,2,3"], "--box 1,2,3: expected x1,y1,x2,y2 in pixels"),
-        ("seqnet", ["--box", "9,9,1,20"], "--box 9,9,1,20: expected x1,y1,x2,y2"),
+        ("seqnet", ["--box", "1,2,3,4,5"], "--box 1,2,3,4,5: expected x1,y1,x2,y2"),
+        ("seqnet", ["--box", "10,20,5,60"], "--box 10,20,5,60: right (5) is not beyond left (10)."),
+        ("seqnet", ["--box", "10,20,15,6"], "--box 10,20,15,6: bottom (6) is not beyond top (20)."),
+        ("seqnet", ["--box", "10,20,5,6"], "right (5) is not beyond left (10). - --box 10,20,5,6: bottom (6) is not"),
+        (
+            "seqnet",
+            ["--box", "100,20,500,600"],
+            "--box 100,20,500,600: reaches beyond the picture, which is 128 x 96 pixels as you see it.",
+        ),
         ("seqnet", ["--box", "nan,1,5,9"], "expected x1,y1,x2,y2"),
         ("seqnet", ["--box", BOX, "--largest"], "Give one or the other"),
         ("seqnet", ["--box", "1,2", "--largest", "-o", "/"], "3 faults"),
-        ("seqnet", ["--box", "900,1,950,90"], "query.png: the box 900,1,950,90 has no part in this picture"),
+        ("seqnet", ["--box", "900,1,950,90"], "--box 900,1,950,90: reaches beyond the picture"),
+        ("seqnet", ["--box", "-2,1,-1,90"], "--box -2,1,-1,90: reaches beyond the picture"),
+        ("/no/run", ["--box", "5,5,1,9", "--query", "/none.jpg", "--gallery", "/none", "-o", "/"], "5 faults"),
         ("seqnet", ["--box", BOX, "--query", __file__], "not a picture that can be read"),
         ("seqnet", ["--box", BOX, "--query", "/none.jpg"], "/none.jpg: there is no such file"),
         ("seqnet", ["--box", BOX, "--gallery", "/none"], "/none: there is no such folder"),
@@ -166,6 +177,58 @@ def test_wrong_input_gets_one_message(here: Path, weights: str, arguments: list[
     assert output.count("error:") == 1
 
 
+def test_paths_are_looked_for_before_weights_are_loaded(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loaded(*_: object, **__: object) -> None:
+        raise AssertionError("weights were loaded")
+
+    monkeypatch.setattr("psbench.zoo.weights.load_weights", loaded)
+    none = tmp_path / "none"
+    said = _search(here, "--query", tmp_path / "none.jpg", "--gallery", none, "--reid", tmp_path / "run", fails=True)
+    assert "3 faults" in said
+    said = _run(here, "index", "--weights", "seqnet", "--gallery", none, "-o", tmp_path / "index", fails=True)
+    assert f"error: 1 fault:\n  - {none}: there is no such folder." in said
+
+
+def test_copies_are_counted_as_such_by_both_commands(here: Path, tmp_path: Path) -> None:
+    folder, index = tmp_path / "photos", tmp_path / "index"
+    shutil.copytree(here / "photos", folder)
+    pictures = sorted(path for path in folder.rglob("*") if path.is_file())
+    given = ("--weights", "seqnet", "--gallery", folder, "-o", index)
+    first = _run(here, "index", *given)
+    people = int(re.findall(r"(\d+) people in 6 pictures \(6 looked at now, 0 gone\)", first)[0])
+    shutil.copy(pictures[0], folder / "again.jpg")
+    assert f"{people} people in 6 pictures, and 1 copy (0 looked at now, 1 file copied or renamed, 0 gone)" in _run(
+        here, "index", *given
+    )
+    shutil.copy(pictures[1], folder / "once more.jpg")
+    pictures[2].rename(folder / "renamed.jpg")
+    pictures[3].unlink()
+    third = _run(here, "index", *given)
+    left, counted = re.findall(r"(\d+) people in 5 (pictures, and 2 copies) \(0 looked at now, 2 files", third)[0]
+    assert "2 files copied or renamed, 1 gone)" in third
+    anew = _run(here, "index", *given[:-1], tmp_path / "anew")
+    assert f"{left} people in 5 {counted} (5 looked at now, 2 files copied or renamed, 0 gone)" in anew
+    written = tmp_path / "found.json"
+    options = ("--box", BOX, "--threshold", 0, "--top", 1000, "--json", written, "-o", tmp_path / "found.html")
+    for gallery in (folder, index):
+        said = _search(here, *options, "--gallery", gallery)
+        assert f"{left} detections with a score of 0 or more in 5 {counted}; the {left} most similar are in" in said
+        found = json.loads(written.read_text())
+        assert (found["pictures"], found["copies"], len(found["matches"])) == (5, 2, int(left))
+        places = {(m["picture"], *m["copies"]) for m in found["matches"]}
+        assert {frozenset(place) for place in places if len(place) > 1} == {
+            frozenset({"again.jpg", pictures[0].relative_to(folder).as_posix()}),
+            frozenset({"once more.jpg", pictures[1].relative_to(folder).as_posix()}),
+        }
+        assert re.search(r"  \S+, also (again|once more|at the sea/\d+)\.\w+$", said, re.MULTILINE)
+        said = _search(here, *options, "--gallery", gallery, "--query", folder / "again.jpg")
+        assert "in 4 pictures, and 1 copy; the" in said
+        assert "The query's own picture and 1 copy of it are in the folder and were left out." in said
+        assert "again.jpg" not in {m["picture"] for m in json.loads(written.read_text())["matches"]}
+
+
 def test_unreadable_pictures_are_listed_once(here: Path, tmp_path: Path) -> None:
     folder = tmp_path / "mixed"
     folder.mkdir()
@@ -179,4 +242,11 @@ def test_unreadable_pictures_are_listed_once(here: Path, tmp_path: Path) -> None
     said = _run(here, "index", *given, "--skip-unreadable")
     assert "warning: 30 pictures could not be read" in said
     assert said.count("not a picture that can be read") == 30
-    assert "in 1 pictures" in said
+    assert "in 1 picture (" in said
+    for path in sorted(folder.glob("*.jpg"))[1:]:
+        path.unlink()
+    given = ("--box", BOX, "--gallery", folder, "--skip-unreadable", "-o", tmp_path / "found.html")
+    said = _search(here, *given)
+    assert said.count("could not be read") == said.count("warning: 1 picture could not be read and was left out:") == 1
+    page = (tmp_path / "found.html").read_text()
+    assert page.count("1 picture could not be read and was left out") == page.count("could not be read") == 1
