@@ -29,26 +29,25 @@ _Entries = Annotated[
 def validate(
     predictions: Folder,
     data: Annotated[
-        str | None, typer.Option("--data", help="What was predicted on, a name from `psbench-data list`.")
+        str | None,
+        typer.Option("--data", help="What was predicted on, a name from `psbench-data list`; with --root cuhk_sysu."),
     ] = None,
     root: Annotated[Path | None, typer.Option("--root", help="The dataset's top folder.", show_default=False)] = None,
     option: DatasetOptions = None,
     protocols: Annotated[list[str], typer.Option("--protocol", help="Those that it must serve; all by default.")] = [],  # noqa: B006
 ) -> None:
-    """List every fault of a predictions folder at once, and with --data and --root all that does not fit the dataset.
+    """List every fault of a predictions folder at once, and with --root all that does not fit the dataset.
 
     Example: psbench validate predictions/mine --data prw --root /data/PRW
     """
     from psbench.leaderboard.validating import validate as find_faults
     from psbench_data import InputError, load
 
-    if (data is None) != (root is None):
-        raise InputError("--data and --root belong together: a dataset's name, and the folder where it is.")
-    if root is None and (option or protocols):
-        raise InputError("--option and --protocol are of a dataset: give --data and --root, too.")
-    dataset = None if data is None or root is None else load(data, root=root, **parsed_options(option))
+    if root is None and (data or option or protocols):
+        raise InputError("--data, --option and --protocol are of a dataset: give --root, the folder where it is, too.")
+    dataset = None if root is None else load(data or "cuhk_sysu", root=root, **parsed_options(option))
     for remark in find_faults(predictions, dataset, protocols=protocols or None, progress=True):
-        typer.echo(f"not checked: {remark}")
+        typer.echo(f"note: {remark}")
     beside = f", and fits {dataset.name} ({dataset.origin})" if dataset else ""
     typer.echo(f"{predictions}: no fault is found{beside}.")
 
@@ -73,8 +72,11 @@ def submit(
     from psbench.leaderboard import Entry
     from psbench.leaderboard import submit as submit_predictions
     from psbench.leaderboard.boards import standing
+    from psbench.leaderboard.folder import entry_files
     from psbench_data import load
+    from psbench_data.names import given_path
 
+    before = entry_files(given_path(board))
     dataset = load(data, root=root, **parsed_options(option))
     path = submit_predictions(
         predictions, dataset=dataset, card=card, board=board, replace=replace, device=device, progress=True
@@ -85,6 +87,8 @@ def submit(
     for number, run in enumerate(entry.runs):
         for sign in run.review:
             typer.echo(f"\nto be reviewed, run {number}: {sign}")
+    if replace and path not in before and (others := _others_of(entry, before)):
+        typer.echo(f"\nnothing was replaced. If one of these is the same method, remove its file: {', '.join(others)}")
     typer.echo(f"\n{path}")
 
 
@@ -131,7 +135,9 @@ def verify(
 ) -> None:
     """Compute entries again from their predictions, and compare every number to 1e-6.
 
-    Example: psbench leaderboard verify --predictions predictions --root prw=/data/PRW
+    Fails where an entry is wrong, or none is verified, or one that was named is not.
+
+    Example: psbench leaderboard verify leaderboards/entries/prw/my-method.json --root prw=/data/PRW
     """
     from psbench.leaderboard.folder import ENTRIES, entry_files
     from psbench.leaderboard.verifying import Verifier
@@ -147,7 +153,7 @@ def verify(
         outcomes.append(verification.outcome)
         typer.echo("\n  - ".join([f"{path}: {verification.outcome}", *verification.reasons]))
     typer.echo(", ".join(f"{outcomes.count(o)} {o}" for o in dict.fromkeys(outcomes)))
-    if "wrong" in outcomes or "verified" not in outcomes:
+    if "wrong" in outcomes or "verified" not in outcomes or (entries and "not verified" in outcomes):
         raise typer.Exit(1)
 
 
@@ -159,10 +165,13 @@ def check(entries: _Entries = None, board: _Board = BOARD) -> None:
     Example: psbench leaderboard check leaderboards/entries/prw/my-method.json
     """
     from psbench.leaderboard.checking import check as find_faults
+    from psbench.leaderboard.checking import reviews
     from psbench_data import InputError
 
     if faults := find_faults(entries or (), board):
         raise InputError(faults)
+    for review in reviews(board):
+        typer.echo(review)
     typer.echo(f"{board}: no fault is found.")
 
 
@@ -177,6 +186,14 @@ def render(board: _Board = BOARD) -> None:
 
     for page in render_pages(board, progress=True):
         typer.echo(str(page))
+
+
+def _others_of(entry: Entry, paths: Iterable[Path]) -> list[str]:
+    """Which of some entries' files are of the same submitter and board."""
+    from psbench.leaderboard import Entry
+
+    others = [(path, Entry.load(path)) for path in paths if path.parent.name == entry.board]
+    return [str(path) for path, other in others if other.card.submitter.name == entry.card.submitter.name]
 
 
 def _named_roots(roots: Iterable[str]) -> list[tuple[str, Path]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from itertools import islice
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -33,10 +32,13 @@ class Check(NamedTuple):
     Attributes:
         wrong: from (n, ...) rows to (n,) bool: for which of them it does not hold.
         says: what is wrong with a row and what to do, the end of a sentence.
+        of_many: what is wrong with all (n, ...) wrong rows, where they are very many, the end of a sentence;
+            their number is told without it.
     """
 
     wrong: Callable[[np.ndarray], np.ndarray]
     says: Callable[[np.ndarray], str]
+    of_many: Callable[[np.ndarray], str] | None = None
 
 
 def _not_finite(rows: np.ndarray) -> np.ndarray:
@@ -48,6 +50,24 @@ def _inverted(boxes: np.ndarray) -> np.ndarray:
     return (boxes[:, 2] < boxes[:, 0]) | (boxes[:, 3] < boxes[:, 1])
 
 
+def _outside(scores: np.ndarray) -> np.ndarray:
+    return (scores < 0) | (scores > 1)
+
+
+def _many_scores(scores: np.ndarray) -> str:
+    scores = scores[np.isfinite(scores)]
+    least, most = scores.min(initial=np.inf), scores.max(initial=-np.inf)
+    guess = ": percent?" if least >= 0 and 1 < most <= 100 else ""
+    return f"lie outside 0 to 1 (they go from {least:g} to {most:g}{guess})."
+
+
+def _many_lengths(vectors: np.ndarray) -> str:
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    return (
+        f"are not of length 1, which unit_length claims (their lengths go from {lengths.min():g} to {lengths.max():g})."
+    )
+
+
 def _not_of_unit_length(vectors: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore", invalid="ignore"):
         off = np.abs(np.sqrt(np.einsum("nd,nd->n", vectors, vectors)) - 1) > _UNIT_TOLERANCE
@@ -55,15 +75,16 @@ def _not_of_unit_length(vectors: np.ndarray) -> np.ndarray:
     return off
 
 
-FINITE = Check(_not_finite, lambda row: f"has NaN or infinity. {_REMEDY}")
+FINITE = Check(_not_finite, lambda row: f"has NaN or infinity. {_REMEDY}", lambda rows: "have NaN or infinity.")
 BOX = Check(
     _inverted,
     lambda row: (
         f"is {row.tolist()}, where x1 <= x2 and y1 <= y2 were expected (x1, y1, x2, y2, not x, y, width, "
         f"height). {_REMEDY}"
     ),
+    lambda rows: "have x2 < x1 or y2 < y1: are they x, y, width, height?",
 )
-SCORE = Check(lambda scores: (scores < 0) | (scores > 1), lambda row: f"is {row.item():g}, expected 0 to 1. {_REMEDY}")
+SCORE = Check(_outside, lambda row: f"is {row.item():g}, expected 0 to 1. {_REMEDY}", _many_scores)
 UNIT_LENGTH = Check(
     _not_of_unit_length,
     lambda row: (
@@ -71,6 +92,7 @@ UNIT_LENGTH = Check(
         f"{_UNIT_TOLERANCE}). Divide it by its length, or do not claim unit_length: embeddings weighted by scores "
         "(CWS, norm-aware embedding) are not of unit length."
     ),
+    _many_lengths,
 )
 
 
@@ -95,12 +117,18 @@ class Intake:
         """Note a fault, a whole sentence without its beginning `where`."""
         self._kinds.append([f"{self.where}: {fault}"])
 
-    def add_all(self, faults: Iterable[str], count: int) -> None:
-        """Note faults of one kind, whole sentences; of very many the first ones, and how many there are."""
-        kind = list(islice(faults, _LISTED))
+    def add_all(self, faults: Iterable[str], count: int, summary: str = "") -> None:
+        """Note faults of one kind, whole sentences; more than fifty as one, with their number and the first of them.
+
+        Args:
+            faults: each of them.
+            count: how many they are.
+            summary: what to say of very many, without its beginning `where`; their number if it is not given.
+        """
         if count > _LISTED:
-            kind.append(f"{self.where}: {count - _LISTED} more faults like: {kind[-1]}")
-        if kind:
+            said, first = summary or f"{count:,} faults of one kind.", next(iter(faults))
+            self._kinds.append([f"{self.where}: {said} The first of them: {first.removeprefix(f'{self.where}: ')}"])
+        elif kind := list(faults):
             self._kinds.append(kind)
 
     def raise_faults(self) -> None:
@@ -208,7 +236,10 @@ class Intake:
                 parts.append(start + np.flatnonzero(check.wrong(block)))
         for check, parts in zip(asked, found, strict=True):
             rows = np.concatenate([np.zeros(0, np.int64), *parts])
-            self.add_all((f"{where(row)} {check.says(array[row])}" for row in rows), len(rows))
+            summary = ""
+            if check.of_many and len(rows) > _LISTED:
+                summary = f"{len(rows):,} of {len(array):,} {name} {check.of_many(array[rows])}"
+            self.add_all((f"{where(row)} {check.says(array[row])}" for row in rows), len(rows), summary)
 
     def queries(self, scenes: Any, boxes: Any) -> dict[str, Any]:
         """The columns `query_scenes` and `query_boxes`: both or neither."""

@@ -94,7 +94,7 @@ class Evaluation:
     def confidence_interval(
         self, metric: str = "map", *, level: float = 0.95, samples: int = 2_000, seed: int = 0
     ) -> tuple[float, float]:
-        """How far a mean could lie from the one measured, had other people been searched for.
+        """How far a mean could lie from the one measured, over the choice of people searched for.
 
         Args:
             metric: `map`, or `top<k>` for any k.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from psbench.evaluation.cbgm import CBGM
-from psbench.evaluation.gallery import query_rows, scene_faults, scenes_needed
+from psbench.evaluation.gallery import foreign_faults, query_rows, scene_faults, scenes_needed
 from psbench.evaluation.pairs import pairwise_faults
 from psbench.evaluation.rules import Rules
 from psbench.intake import is_whole
@@ -78,7 +78,9 @@ def fit_faults(
     ]
     if faults:
         return faults
-    if faults := origin_faults(predictions, first.dataset, first.fingerprint):
+    if faults := origin_faults(predictions, first.dataset, first.fingerprint, synthetic=first.synthetic):
+        return faults
+    if faults := foreign_faults(predictions.scene_names, first.scenes, first.dataset):
         return faults
     if isinstance(predictions, PairwisePredictions):
         return list(dict.fromkeys(f for protocol in protocols for f in pairwise_faults(predictions, protocol, rules)))
@@ -98,7 +100,7 @@ def fit_faults(
         try:
             query_rows(predictions, protocol)
         except InputError as error:
-            faults += error.faults
+            faults += [fault for fault in error.faults if fault not in faults]
     if cbgm is not None and predictions.context is None:
         faults.append(
             "predictions: CBGM needs the detections of the queries' scenes, and there are none. "
@@ -108,15 +110,38 @@ def fit_faults(
 
 
 def origin_faults(
-    predictions: Predictions | PairwisePredictions, dataset: str, fingerprint: str, where: str = "predictions"
+    predictions: Predictions | PairwisePredictions,
+    dataset: str,
+    fingerprint: str,
+    where: str = "predictions",
+    *,
+    synthetic: bool = True,
 ) -> list[str]:
-    """That predictions say that they are of other test scenes than those of this fingerprint."""
-    if predictions.fingerprint in ("", fingerprint):
-        return []
-    return [
-        f"{where}: made on another {predictions.dataset or 'dataset'} (fingerprint {predictions.fingerprint[:12]}) "
-        f"than this {dataset} (fingerprint {fingerprint[:12]}). Evaluate with the data that was predicted on."
-    ]
+    """That predictions say that they are of other data.
+
+    Args:
+        predictions: that say so or, with empty texts, nothing.
+        dataset, fingerprint: of the test scenes at hand.
+        where: the beginning of the sentences.
+        synthetic: whether these may be drawn.
+    """
+    faults = []
+    if predictions.dataset not in ("", dataset):
+        faults.append(
+            f"{where}: dataset is {predictions.dataset!r}, expected {dataset!r}. Give the dataset that was predicted "
+            "on."
+        )
+    elif predictions.fingerprint not in ("", fingerprint):
+        faults.append(
+            f"{where}: made on another {dataset} (fingerprint {predictions.fingerprint[:12]}) than this one "
+            f"(fingerprint {fingerprint[:12]}). Evaluate with the data that was predicted on."
+        )
+    if predictions.synthetic and not synthetic:
+        faults.append(
+            f"{where}: says that its people are drawn, and those of this {dataset} are not. Give the dataset that was "
+            "predicted on."
+        )
+    return faults
 
 
 def length_faults(predictions: Predictions, where: str = "predictions") -> list[str]:

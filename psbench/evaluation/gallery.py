@@ -77,6 +77,32 @@ def unknown_faults(names: Sequence[str], scenes: Scenes, at: At = lambda row: "p
     ]
 
 
+def foreign_faults(
+    names: Sequence[str], scenes: Scenes, dataset: str, *, what: str = "scenes", where: str = "predictions"
+) -> list[str]:
+    """One sentence if none of some names is a scene's: they are of another dataset, or written in another way.
+
+    Args:
+        names: as predictions have them.
+        scenes: of the split that they should be of.
+        dataset: its name.
+        what: is named.
+        where: the beginning of the sentence.
+    """
+    if not names or not len(scenes) or any(name in scenes.positions for name in names):
+        return []
+    return [
+        f"{where}: none of its {len(names)} {what} is a test scene of {dataset}: expected names such as "
+        f"{scenes.names[0]!r}, found {names[0]!r}. Name scenes as the annotation does, or give the dataset that was "
+        "predicted on."
+    ]
+
+
+def foreign_query_faults(scenes: Sequence[str], protocol: Protocol, where: str = "predictions") -> list[str]:
+    """`foreign_faults` of the scenes of queries."""
+    return foreign_faults(scenes, protocol.scenes, protocol.dataset, what="queries' scenes", where=where)
+
+
 def missing_scene(name: str) -> str:
     """What to say of a scene that was not predicted."""
     return f"scene {name!r} is missing. Predict every test scene; one without detections has count 0."
@@ -145,6 +171,8 @@ def query_rows(predictions: Predictions | PairwisePredictions, protocol: Protoco
             )
         return np.arange(len(queries))
     rows = named_rows(predictions.query_scenes, predictions.query_boxes, protocol)
+    if faults := foreign_query_faults(predictions.query_scenes, protocol):
+        raise InputError(faults)
     if (rows < 0).any():
         raise InputError(f"predictions: {missing_query(protocol, i)}" for i in np.flatnonzero(rows < 0).tolist())
     return rows

@@ -1,4 +1,4 @@
-"""Boards: for each dataset and protocol, verified entries with their ranks among published numbers."""
+"""Boards: for each dataset and protocol, entries with their ranks among published numbers."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from functools import cached_property
 from pathlib import Path
 
 from psbench.leaderboard.entry import Entry, slug
-from psbench.leaderboard.folder import read_folder
+from psbench.leaderboard.folder import read_folder, twin_texts
 from psbench.leaderboard.reported import Reported
 from psbench.leaderboard.rows import (
     SUPERVISIONS,
     Row,
+    entry_row,
     names_of,
     published_row,
     results_of,
-    verified_row,
 )
 from psbench_data.sources.layouts import TITLES
 
@@ -50,9 +50,9 @@ class Ranking:
         return frozenset(rank for rank, n in Counter(self.ranks).items() if n > 1 and rank is not None)
 
     @cached_property
-    def verified(self) -> int:
+    def computed(self) -> int:
         """How many of its rows are entries."""
-        return sum(row.kind == "verified" for row in self.rows)
+        return sum(row.kind == "computed" for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,10 @@ def make_boards(reported: Sequence[Reported], entries: Iterable[Entry]) -> list[
     for row in reported:
         if row.place:
             published[row.place[0]].append(row)
-    verified: dict[str, list[Entry]] = defaultdict(list)
+    computed: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        verified[entry.board].append(entry)
-    boards = [_board(name, published[name], verified[name]) for name in {**published, **verified}]
+        computed[entry.board].append(entry)
+    boards = [_board(name, published[name], computed[name]) for name in {**published, **computed}]
     return sorted(boards, key=lambda board: (board.synthetic, _natural(board.name, _DATASETS)))
 
 
@@ -105,7 +105,7 @@ def _board(name: str, published: Sequence[Reported], entries: Sequence[Entry]) -
     for entry in entries:
         for protocol in sorted({protocol for run in entry.runs for protocol in run.results}):
             data = results_of(entry, protocol)[0].digest
-            rows[protocol, entry.card.method.supervision, data].append(verified_row(entry, protocol))
+            rows[protocol, entry.card.method.supervision, data].append(entry_row(entry, protocol))
     return Board(name, _title(name), any(entry.synthetic for entry in entries), tuple(_rankings(rows)))
 
 
@@ -195,8 +195,20 @@ def standing(folder: Path, entry: Entry) -> str:
     for ranking in board.rankings:
         for row, rank in zip(ranking.rows, ranking.ranks, strict=True):
             if row.key == key:
-                lines.append(f"  {ranking.protocol:<{width}}{_standing(ranking, row, rank)}")
+                place = f"{_standing(ranking, row, rank)}{_apart(ranking, board)}"
+                lines.append(f"  {ranking.protocol:<{width}}{place}")
+    lines += [f"\n{text}" for text in twin_texts(entry, entries)]
     return "\n".join(lines)
+
+
+def _apart(ranking: Ranking, board: Board) -> str:
+    """That there are entries of the same protocol and supervision which were measured on other data."""
+    others = sum(
+        other.computed
+        for other in board.rankings
+        if (other.protocol, other.supervision) == (ranking.protocol, ranking.supervision) and other is not ranking
+    )
+    return f"; other data than the {others} entries there: ranked apart" if others else ""
 
 
 def _standing(ranking: Ranking, row: Row, rank: int | None) -> str:
@@ -204,10 +216,10 @@ def _standing(ranking: Ranking, row: Row, rank: int | None) -> str:
         return "no rank: no query has anybody to be found"
     number = " ".join(filter(None, [f"mAP {row.map_text}", row.interval_text, row.seeds_text]))
     sharing = [o.name for o, r in zip(ranking.rows, ranking.ranks, strict=True) if r == rank and o is not row]
-    place = f"rank {rank} of {ranking.verified} verified" if rank else "no rank: the interval is not known"
+    place = f"rank {rank} of {ranking.computed} computed" if rank else "no rank: the interval is not known"
     if rank and sharing:
         place += f", shared with {', '.join(sharing[:3])}" + (f" and {n} more" if (n := len(sharing) - 3) > 0 else "")
-    published = [other.map for other in ranking.rows if other.kind != "verified" and other.map is not None]
+    published = [other.map for other in ranking.rows if other.kind != "computed" and other.map is not None]
     beaten = sum(value < row.map for value in published)
     above = f"; above {beaten} of {len(published)} published numbers" if published else ""
     return f"{place}: {number}{above}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -164,13 +165,27 @@ class Card(BaseModel):
             raise InputError(f"{path}: not a TOML file ({error}). {remedy}") from None
         if values is None:
             raise InputError(f"{path}: longer than {MOST_BYTES} bytes, which no card is. {remedy}")
+        faults = [f"{path}: {left}" for left in _left(values)]
         try:
-            return cls.model_validate(values)
+            card = cls.model_validate(values)
         except ValidationError as error:
-            raise file_error(path, error, remedy) from None
+            raise InputError([*faults, *file_error(path, error, remedy).faults]) from None
+        if faults:
+            raise InputError(faults)
+        return card
+
+
+def _left(values: Mapping[str, Any]) -> Iterator[str]:
+    """What of a card is the template's, although it says who or what the method is."""
+    for section, lines in tomllib.loads(TEMPLATE).items():
+        given = values.get(section)
+        for name, placeholder in lines.items():
+            if str(placeholder).startswith("My ") and isinstance(given, dict) and given.get(name) == placeholder:
+                yield f"{section}.{name}: still the template's {placeholder!r}. Fill it in."
 
 
 TEMPLATE = """# A method's card. Replace what is in quotation marks; lines that begin with # explain.
+# What begins with "My" must be filled in.
 
 [method]
 # As the board shows it.
@@ -184,16 +199,19 @@ paper = ""
 code = ""
 # For example "CVPR 2020".
 venue = ""
-backbone = "ResNet-50"
-training_data = "CUHK-SYSU train"
-# What else was learnt from.
-extra_data = "ImageNet-1k (weights of the backbone)"
-# Height x width that images are resized to.
-input_size = "900x1500"
+# For example "ResNet-50".
+backbone = "My backbone"
+# Of the last training, for example "CUHK-SYSU train".
+training_data = "My training data"
+# What else was learnt from, for example "ImageNet-1k (weights of the backbone)"; or "".
+extra_data = "My further data"
+# Height x width that images are resized to, for example "900x1500".
+input_size = "My input size"
 notes = ""
 
 [training]
-hardware = "1 x NVIDIA V100"
+# For example "1 x NVIDIA V100"; or "".
+hardware = "My hardware"
 # One for each predictions folder, in their order; with several the board shows mean and standard deviation.
 seeds = [1]
 # Where others can fetch the predictions, to recompute the numbers; or "".
@@ -215,4 +233,4 @@ name = "My name, or my group's"
 # Where you can be reached, https://..., or "".
 address = ""
 """
-"""What `psbench card new` writes; a valid card."""
+"""What `psbench card new` writes; a card once the lines that begin with "My" are filled in."""

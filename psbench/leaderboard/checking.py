@@ -9,8 +9,9 @@ from pathlib import Path
 
 from psbench.leaderboard import BOARD
 from psbench.leaderboard.entry import Entry, Result, Run
-from psbench.leaderboard.folder import ENTRIES, PUBLISHED, place_fault
+from psbench.leaderboard.folder import ENTRIES, PUBLISHED, entry_files, place_fault, twin_texts
 from psbench.leaderboard.measuring import rule_faults
+from psbench.leaderboard.wholeness import counts_in, part_faults
 from psbench_data import InputError, available
 from psbench_data.errors import near_names
 from psbench_data.registry import known_version
@@ -40,6 +41,23 @@ def check(paths: Sequence[str | Path] = (), board: str | Path = BOARD) -> list[s
     faults += _repeated({path: entries[path] for path in there if path in entries})
     # Of entries that cannot be right, pages cannot be made.
     return faults or _page_faults(board)
+
+
+def reviews(board: str | Path = BOARD) -> list[str]:
+    """What a maintainer has to look at that shows only among entries, a sentence each that begins with a file.
+
+    Args:
+        board: the folder of the leaderboards, in which nothing is wrong.
+
+    Raises:
+        InputError: an entry cannot be read.
+    """
+    entries = [(path, Entry.load(path)) for path in entry_files(Path(board))]
+    return [
+        f"{path}: {text}"
+        for i, (path, entry) in enumerate(entries)
+        for text in twin_texts(entry, [other for _, other in entries[:i]])
+    ]
 
 
 def _loaded(paths: Sequence[Path]) -> tuple[dict[Path, Entry], dict[Path, list[str]]]:
@@ -87,6 +105,7 @@ def entry_faults(entry: Entry) -> Iterator[str]:
             yield f"{name}: the runs are not of one protocol: version, digest or numbers of queries differ."
         if entry.dataset in names and entry.dataset != _OWN_PROTOCOLS:
             yield from _protocol_faults(entry.dataset, name, first.results.get(name))
+    yield from part_faults(entry.dataset, entry.board, counts_in(entry), synthetic=entry.synthetic)
     if entry.card.rules.protocols and set(entry.card.rules.protocols) != set(first.results):
         yield f"results of {', '.join(first.results)}, expected those of the card's rules.protocols."
     for number, run in enumerate(entry.runs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from psbench.leaderboard.entry import Entry
@@ -29,6 +30,20 @@ def place_fault(path: Path, entry: Entry, folder: Path) -> str | None:
     if path.resolve() == place.resolve():
         return None
     return f"{path}: belongs at {place}, by its dataset and method. Move it there."
+
+
+def twin_texts(entry: Entry, others: Iterable[Entry]) -> list[str]:
+    """Which entries of a board have predictions and numbers of this one under another name, a sentence each.
+
+    The same predictions by other rules of the card, as with and without CBGM, are another entry.
+    """
+    runs = [(run.manifest, run.results) for run in entry.runs]
+    return [
+        f"to be reviewed: the predictions of {link_of(other)}"
+        for other in others
+        if (other.board, other.file_name) != (entry.board, entry.file_name) and other.board == entry.board
+        if any((run.manifest, run.results) in runs for run in other.runs)
+    ]
 
 
 def read_folder(folder: Path, *, board: str = "*", progress: bool = False) -> tuple[list[Reported], list[Entry]]:

@@ -12,6 +12,7 @@ from psbench.folders import load_predictions
 from psbench.leaderboard.card import LONGEST_LINE, Rules
 from psbench.leaderboard.entry import Detection, Interval, Result, Run
 from psbench.leaderboard.scrutiny import scrutinise
+from psbench.leaderboard.wholeness import counts_of, part_signs
 from psbench.pairwise import PairwisePredictions
 from psbench.shards import MANIFEST, sha256_of
 from psbench_data import PersonSearchDataset
@@ -44,6 +45,10 @@ def measure(
     protocols = [dataset.protocol(name) for name in protocol_names(dataset, rules)]
     evaluations = evaluate_all(predictions, protocols, **_options(rules), device=device, progress=progress)
     pairwise = isinstance(predictions, PairwisePredictions)
+    signs = [
+        *part_signs(dataset.name, counts_of(dataset, protocols), synthetic=dataset.synthetic),
+        *scrutinise(predictions, protocols, evaluations),
+    ]
     found = None if pairwise else evaluations[0].detection
     return Run(
         seed=seed,
@@ -51,7 +56,7 @@ def measure(
         manifest=manifest,
         results={evaluation.protocol: _result(evaluation) for evaluation in evaluations},
         detection=None if found is None else Detection(recall=found.recall, ap=found.ap),
-        review=tuple(sign[:LONGEST_LINE] for sign in scrutinise(predictions, protocols, evaluations)),
+        review=tuple(sign[:LONGEST_LINE] for sign in signs),
     )
 
 

@@ -1,4 +1,4 @@
-"""Rows of a board: a verified entry, or what was published of a method's variant."""
+"""Rows of a board: a computed entry, or what was published of a method's variant."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from psbench.leaderboard.entry import Entry, Result, slug
 from psbench.leaderboard.folder import link_of
 from psbench.leaderboard.reported import Reported, SourceKind
 
-Kind = Literal["verified", "published", "weak"]
-KINDS: dict[Kind, str] = {"verified": "verified", "published": "published", "weak": "published, weak evidence"}
+Kind = Literal["computed", "published", "weak"]
+KINDS: dict[Kind, str] = {"computed": "computed", "published": "published", "weak": "published, weak evidence"}
 FAMILIES = {
     "two_step": "two-step",
     "one_step_two_stage": "one-step, two-stage",
@@ -47,7 +47,7 @@ class Row:
     Attributes:
         key: tells it from all others of its board.
         name: of the method, as shown.
-        kind: verified, published, or published with weak evidence.
+        kind: computed, published, or published with weak evidence.
         family, backbone, input_size, venue, year: of the method; empty or None where not told.
         map, top1: None where not known; `map_text` and `top1_text` as shown, of published rows as printed.
         interval: of mAP, of 95 %; None of published rows, and where it is not known.
@@ -86,6 +86,11 @@ class Row:
         return "[{:.2f}, {:.2f}]".format(*self.interval) if self.interval else ""
 
     @property
+    def public(self) -> bool:
+        """Whether the predictions of an entry are said to be where others can fetch them."""
+        return "predictions" in dict(self.links)
+
+    @property
     def seeds_text(self) -> str:
         """How many runs, and how far apart; empty of published rows."""
         if self.deviation is not None:
@@ -93,7 +98,7 @@ class Row:
         return "one seed" if self.seeds else ""
 
 
-def verified_row(entry: Entry, protocol: str) -> Row:
+def entry_row(entry: Entry, protocol: str) -> Row:
     """An entry's row: means over its runs, and the envelope of their intervals.
 
     Args:
@@ -108,7 +113,7 @@ def verified_row(entry: Entry, protocol: str) -> Row:
     return Row(
         key=f"entry-{slug(method.name)}",
         name=method.name,
-        kind="verified",
+        kind="computed",
         family=method.family,
         backbone=method.backbone,
         input_size=method.input_size,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from psbench.leaderboard.entry import Entry
 from psbench.leaderboard.folder import link_of
 from psbench.leaderboard.reported import Reported
-from psbench.leaderboard.rows import SUPERVISIONS, Kind, names_of, results_of, verified_row
+from psbench.leaderboard.rows import SUPERVISIONS, Kind, entry_row, names_of, results_of
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Curve:
 
     Attributes:
         name: of the method, as shown.
-        kind: verified, published, or published with some weak evidence.
+        kind: computed, published, or published with some weak evidence.
         venue: and year; it tells curves apart that would have the same name.
         points: by gallery size.
     """
@@ -57,7 +57,7 @@ def gallery_sizes(reported: Sequence[Reported], entries: Iterable[Entry]) -> lis
         entries: its own.
     """
     found: dict[str, list[Curve]] = defaultdict(list)
-    for supervision, curve in [*_published(reported), *_verified(entries)]:
+    for supervision, curve in [*_published(reported), *_computed(entries)]:
         if len(curve.points) > 1:
             found[supervision].append(curve)
     return [_sizes(supervision, found[supervision]) for supervision in SUPERVISIONS if found[supervision]]
@@ -67,7 +67,7 @@ def _sizes(supervision: str, curves: Sequence[Curve]) -> Sizes:
     sizes = sorted({size for curve in curves for size in curve.points})
     names = Counter(curve.name for curve in curves)
     told = [
-        replace(c, name=f"{c.name}, {c.venue or 'published'}") if names[c.name] > 1 and c.kind != "verified" else c
+        replace(c, name=f"{c.name}, {c.venue or 'published'}") if names[c.name] > 1 and c.kind != "computed" else c
         for c in curves
     ]
 
@@ -95,12 +95,12 @@ def _point(row: Reported) -> Point:
     return Point(float(row.map or 0), str(row.map), row.address, row.source)
 
 
-def _verified(entries: Iterable[Entry]) -> Iterable[tuple[str, Curve]]:
+def _computed(entries: Iterable[Entry]) -> Iterable[tuple[str, Curve]]:
     for entry in entries:
         points: dict[int, Point] = {}
         for protocol in sorted({p for run in entry.runs for p in run.results if p.startswith("gallery-")}):
-            row, size = verified_row(entry, protocol), results_of(entry, protocol)[0].gallery_size
+            row, size = entry_row(entry, protocol), results_of(entry, protocol)[0].gallery_size
             if row.map is not None:
                 points.setdefault(size, Point(row.map, row.map_text, link_of(entry), "entry"))
         method = entry.card.method
-        yield method.supervision, Curve(method.name, "verified", method.venue, dict(sorted(points.items())))
+        yield method.supervision, Curve(method.name, "computed", method.venue, dict(sorted(points.items())))

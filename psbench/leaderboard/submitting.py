@@ -16,6 +16,7 @@ from psbench.leaderboard.entry import Date, Entry, Run, board_of, file_name_of
 from psbench.leaderboard.folder import ENTRIES
 from psbench.leaderboard.measuring import measure, protocol_names, rule_faults
 from psbench.leaderboard.validating import validate
+from psbench.leaderboard.wholeness import counts_of, part_faults
 from psbench.shards import MANIFEST, read_kind, sha256_of
 from psbench_data import InputError, PersonSearchDataset
 from psbench_data.atomic import place_faults
@@ -58,6 +59,8 @@ def submit(
     folder = board / ENTRIES / board_of(dataset.name, dataset.options, synthetic=dataset.synthetic)
     path = folder / file_name_of(card.method.name)
     faults = [*place_faults(path), *_occupied(path, card.method.name, replace), *_date_faults(date)]
+    counts = counts_of(dataset, map(dataset.protocol, dataset.protocols))
+    faults += part_faults(dataset.name, folder.name, counts, synthetic=dataset.synthetic)
     if len(given) != len(card.training.seeds):
         faults.append(
             f"{len(given)} predictions folders for {len(card.training.seeds)} seeds. Name one seed a folder in the "
@@ -122,7 +125,7 @@ def _folder_faults(folders: Sequence[Path], dataset: PersonSearchDataset, card: 
             kind = read_kind(folder)
             kinds[kind] += 1
             protocols = protocol_names(dataset, card.rules) if kind == "pairwise" else None
-            validate(folder, dataset, protocols=protocols, progress=progress)
+            validate(folder, dataset, protocols=protocols, submitted=True, progress=progress)
         except InputError as error:
             faults += error.faults
     if len(kinds) > 1:

@@ -22,6 +22,8 @@ from psbench.evaluation.pairs import coverage_faults
 from psbench.evaluation.rules import Rules
 from psbench.folders import take
 from psbench.intake import At, Intake
+from psbench.leaderboard.entry import board_of
+from psbench.leaderboard.wholeness import counts_of, part_faults
 from psbench.pairwise import PairwisePredictions
 from psbench.predictions import Predictions
 from psbench.shards import MANIFEST, Taken
@@ -34,6 +36,7 @@ def validate(
     dataset: PersonSearchDataset | None = None,
     *,
     protocols: Sequence[str] | None = None,
+    submitted: bool = False,
     progress: bool = False,
 ) -> list[str]:
     """Check a predictions folder: its files and every value in them and, with its dataset, whether it is complete.
@@ -45,10 +48,11 @@ def validate(
         folder: of detections or of pairwise predictions.
         dataset: that was predicted on.
         protocols: those that it must serve; all by default.
+        submitted: whether it is a fault that the fingerprint is left empty, which otherwise is told.
         progress: whether to show a bar while sizes are read from image files.
 
     Returns:
-        What could not be checked, a sentence each.
+        What could not be checked, and what a leaderboard would refuse, a sentence each.
 
     Raises:
         InputError: listing all faults, each with its file and row; more than fifty of a kind as one, with their number.
@@ -59,6 +63,17 @@ def validate(
     if dataset is not None:
         chosen = [dataset.protocol(name) for name in protocols or dataset.protocols]
         remarks = _beside(folder, taken, intake, dataset, chosen, progress)
+        board = board_of(dataset.name, dataset.options, synthetic=dataset.synthetic)
+        remarks += part_faults(dataset.name, board, counts_of(dataset, chosen), synthetic=dataset.synthetic)
+        if not taken.predictions.fingerprint:
+            nameless = (
+                f"{folder / MANIFEST}: fingerprint is empty, and an entry needs it, to say which data it is of. Those "
+                f"test scenes have {dataset.split('test').fingerprint}."
+            )
+            if submitted:
+                intake.add_all([nameless], 1)
+            else:
+                remarks.append(nameless)
     intake.raise_faults()
     return remarks
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from psbench.leaderboard.entry import Entry, Run
-from psbench.leaderboard.measuring import measure
+from psbench.leaderboard.measuring import measure, protocol_names
+from psbench.leaderboard.wholeness import counts_of, part_faults
 from psbench.shards import MANIFEST, sha256_of
 from psbench_data import InputError, PersonSearchDataset, available, load
 from psbench_data.names import given_path
@@ -50,6 +51,8 @@ def verify(
         for name, (said, there) in wanted.items()
         if said != there
     ]
+    counts = counts_of(dataset, map(dataset.protocol, protocol_names(dataset, entry.card.rules)))
+    faults += part_faults(entry.dataset, entry.board, counts, synthetic=dataset.synthetic)
     if len(folders) != len(entry.runs):
         faults.append(f"{len(folders)} predictions folders for {len(entry.runs)} runs. Give one for each, in order.")
     if faults:

@@ -18,7 +18,12 @@ from psbench_data import PersonSearchDataset
 
 def _context(counts: list[int]) -> dict:
     n = sum(counts)
-    return {"counts": counts, "boxes": np.ones((n, 4)), "scores": np.ones(n), "embeddings": np.full((n, 3), 0.25)}
+    return {
+        "counts": counts,
+        "boxes": np.tile([0, 0, 1, 1], (n, 1)),
+        "scores": np.ones(n),
+        "embeddings": np.full((n, 3), 0.25),
+    }
 
 
 def _some(**changes: object) -> Predictions:
@@ -36,7 +41,7 @@ def _some(**changes: object) -> Predictions:
 def test_folder_gives_back_what_was_saved(tmp_path: Path) -> None:
     saved = _some(
         query_scenes=["a.jpg", "c.jpg"],
-        query_boxes=np.array([[0, 0, 5, 5], [1, 1, 4, 9]]),
+        query_boxes=np.array([[0, 0, 1, 1], [0, 0, 2, 1]]),
         method="mine",
         dataset="cuhk_sysu",
         fingerprint="f" * 64,
@@ -93,7 +98,8 @@ def test_existing_work_is_not_overwritten(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "mentions"),
     [
-        ({"counts": [2, 1, 1]}, ["boxes has shape (3, 4)", "(4, 4)"]),
+        ({"counts": [2, 1, 1]}, ["counts add up to 4; boxes, scores and embeddings have 3 rows."]),
+        ({"scores": [0.9, 0.6]}, ["scores has shape (2,), expected (3,)"]),
         ({"query_embeddings": np.ones((2, 5))}, ["query_embeddings has shape"]),
         ({"scene_names": ["a.jpg", "b.jpg", "a.jpg"]}, ["'a.jpg' is listed a second time"]),
         ({"scores": [0.9, np.nan, 1.5]}, ["score of detection 1 has NaN", "score of detection 0 is 1.5"]),
@@ -167,7 +173,13 @@ def test_many_faults_stay_readable() -> None:
     assert len(message.splitlines()) < 25
     for words in ["scene '5.jpg': the box", "scene '0.jpg': the score", "query_embeddings has shape"]:
         assert words in message
-    assert any("9945 more faults like" in fault for fault in error.value.faults)
+    starts = (
+        "9,995 of 10,000 boxes have NaN or infinity. The first of them: scene '5.jpg': the ",
+        "10,000 of 10,000 scores lie outside 0 to 1 (they go from 7 to 7: percent?). The first of them: ",
+        "query_embeddings has shape",
+    )
+    for fault, start in zip(error.value.faults, starts, strict=True):
+        assert fault.startswith(f"Predictions.from_arrays: {start}")
 
 
 def test_float32_arrays_are_not_copied(tmp_path: Path) -> None:

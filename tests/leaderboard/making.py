@@ -1,6 +1,7 @@
 """Made-up methods on a small synthetic tree: their predictions and their cards."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -93,10 +94,15 @@ def card(**changes: object) -> Card:
     return Card.model_validate(values)
 
 
-def card_file(path: Path, name: str = "My method", seeds: str = "[1]") -> Path:
-    """The template with a name and seeds."""
+def filled(name: str = "Made up", seeds: str = "[1]") -> str:
+    """The template with a name, seeds, and something for everything else that has to be filled in."""
     text = TEMPLATE.replace('name = "My method"', f'name = "{name}"').replace("seeds = [1]", f"seeds = {seeds}")
-    path.write_text(text, encoding="utf-8")
+    return re.sub(r'= "My .*"$', '= "something"', text, flags=re.MULTILINE)
+
+
+def card_file(path: Path, name: str = "Made up", seeds: str = "[1]") -> Path:
+    """A file of `filled`."""
+    path.write_text(filled(name, seeds), encoding="utf-8")
     return path
 
 

@@ -113,7 +113,7 @@ def test_rows_stand_in_order_of_map_and_published_ones_have_no_rank() -> None:
     assert maps == sorted(maps, reverse=True)
     assert len(maps) > 50
     kinds = Counter(row.kind for row, rank in zip(ranking.rows, ranking.ranks, strict=True) if rank is None)
-    assert "verified" not in kinds
+    assert "computed" not in kinds
     assert sum(kinds.values()) == len(ranking.rows) - 1
     assert _rank(ranking, "Mine") == 1
 
@@ -181,7 +181,7 @@ def test_synthetic_boards_are_apart_and_hold_nothing_published() -> None:
     boards = make_boards(REPORTED, [drawn])
     assert [board.name for board in boards if board.synthetic] == ["cuhk_sysu-synthetic"]
     assert boards[-1].title == "CUHK-SYSU, synthetic"
-    assert {row.kind for ranking in boards[-1].rankings for row in ranking.rows} == {"verified"}
+    assert {row.kind for ranking in boards[-1].rankings for row in ranking.rows} == {"computed"}
     real = [board for board in boards if not board.synthetic]
     assert {row.kind for board in real for r in board.rankings for row in r.rows} == {"published", "weak"}
 
@@ -231,17 +231,33 @@ def test_standing_says_rank_neighbours_and_published_numbers(tmp_path: Path) -> 
     published = [fact for fact in _rows(FACTS) if fact["protocol"] == "prw-full" and fact["preferred"] == "1"]
     full = [float(fact["map"]) for fact in published if fact["supervision"] == "full"]
     assert "PRW, fully supervised:" in text
-    assert "rank 2 of 4 verified, shared with beside: mAP 51.00 [48.00, 53.00] one seed" in text
+    assert "rank 2 of 4 computed, shared with beside: mAP 51.00 [48.00, 53.00] one seed" in text
     assert f"above {sum(value < 51 for value in full)} of {len(full)} published numbers" in text
     # Where it has been written already, it is not counted twice.
     write(tmp_path, mine)
     assert standing(tmp_path, mine) == text
 
 
+def test_standing_says_which_entries_are_of_other_data(tmp_path: Path) -> None:
+    def of(name: str, data: str) -> Entry:
+        return entry_of(name, [{"regular": result(0.5, interval=(0.4, 0.6), data=data)}], synthetic=True)
+
+    for name in ("a", "b"):
+        write(tmp_path, of(name, "theirs"))
+    assert "ranked apart" not in standing(tmp_path, of("c", "theirs"))
+    text = standing(tmp_path, of("Mine", "mine"))
+    assert (
+        "rank 1 of 1 computed: mAP 50.00 [40.00, 60.00] one seed; other data than the 2 entries there: ranked" in text
+    )
+    write(tmp_path, of("Mine", "mine"))
+    write(tmp_path, of("Weak", "mine").model_copy())
+    assert "rank 1 of 2 computed, shared with Weak" in standing(tmp_path, of("Mine", "mine"))
+
+
 def test_a_first_entry_stands_alone(tmp_path: Path) -> None:
     mine = entry_of("Mine", [{"regular": result(0.5, interval=(0.4, 0.6)), "mini": result(None)}])
     text = standing(tmp_path, mine)
-    assert "regular       rank 1 of 1 verified: mAP 50.00 [40.00, 60.00] one seed" in text
+    assert "regular       rank 1 of 1 computed: mAP 50.00 [40.00, 60.00] one seed" in text
     assert "mini          no rank: no query has anybody to be found" in text
 
 

@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 from psbench import InputError
 from psbench.cli import app
 from psbench.leaderboard import Card
-from psbench.leaderboard.card import MOST_BYTES, TEMPLATE
+from psbench.leaderboard.card import MOST_BYTES
+from tests.leaderboard.making import filled
 
 
 def _card(path: Path, text: str) -> Card:
@@ -16,11 +17,30 @@ def _card(path: Path, text: str) -> Card:
     return Card.load(path)
 
 
-def test_new_card_is_valid_and_is_not_written_over(tmp_path: Path) -> None:
+def test_new_card_must_be_filled_in_and_is_not_written_over(tmp_path: Path) -> None:
     path = tmp_path / "card.toml"
     result = CliRunner().invoke(app, ["card", "new", str(path)])
     assert result.exit_code == 0
-    assert Card.load(path).training.seeds == (1,)
+    with pytest.raises(InputError) as error:
+        Card.load(path)
+    said = {
+        "method.name": "My method",
+        "method.backbone": "My backbone",
+        "method.training_data": "My training data",
+        "method.extra_data": "My further data",
+        "method.input_size": "My input size",
+        "training.hardware": "My hardware",
+        "submitter.name": "My name, or my group's",
+    }
+    assert error.value.faults == [
+        f"{path}: {line}: still the template's {value!r}. Fill it in." for line, value in said.items()
+    ]
+    assert _card(path, filled()).training.seeds == (1,)
+    # What is left is told together with what else is wrong.
+    text = filled().replace('"something"', '"My backbone"', 1).replace('"full"', '"none"')
+    with pytest.raises(InputError) as error:
+        _card(path, text)
+    assert [fault.split(": ")[1] for fault in error.value.faults] == ["method.backbone", "method.supervision"]
     path.write_text("mine")
     result = CliRunner().invoke(app, ["card", "new", str(path)])
     assert result.exit_code == 1
@@ -30,7 +50,7 @@ def test_new_card_is_valid_and_is_not_written_over(tmp_path: Path) -> None:
 
 def test_optional_lines_of_the_template_are_what_it_says(tmp_path: Path) -> None:
     lines = ("# det_threshold", "# cbgm_k1", "# cbgm_k2", "# keep", "# protocols")
-    text = TEMPLATE
+    text = filled()
     for line in lines:
         assert text.count(line) == 1
         text = text.replace(line, line.removeprefix("# "))
@@ -68,27 +88,28 @@ name = "A"
         "method.backbone", "method.code", "method.colour", "method.family", "method.name", "method.paper",
         "method.supervision", "method.training_data", "rules", "training.seeds",
     ]  # fmt: skip
-    assert all(
-        fault.endswith("`psbench card new` writes a card that explains each line.") for fault in error.value.faults
-    )
+    [unknown] = [fault for fault in error.value.faults if "method.colour" in fault]
+    assert unknown.endswith("method.colour: unknown field. Remove it.")
+    remedy = "`psbench card new` writes a card that explains each line."
+    assert all(fault.endswith(remedy) for fault in error.value.faults if fault != unknown)
 
 
 @pytest.mark.parametrize("text", ["a\\u001b[31mb", "a\\nb", "a\\u202eb", "a\\u0000b", "a\\u200bb", "a\\u0085b"])
 def test_control_characters_are_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError) as error:
-        _card(tmp_path / "card.toml", TEMPLATE.replace("My method", text))
+        _card(tmp_path / "card.toml", filled(text))
     assert "method.name: expected a single line of printable characters" in str(error.value)
     assert str(error.value).isprintable()
 
 
 def test_markup_is_text_like_any_other(tmp_path: Path) -> None:
     name = "<img src=x onerror=alert(1)> & 人"
-    assert _card(tmp_path / "card.toml", TEMPLATE.replace("My method", name)).method.name == name
+    assert _card(tmp_path / "card.toml", filled(name)).method.name == name
 
 
 def test_name_of_blanks_is_no_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"method\.name"):
-        _card(tmp_path / "card.toml", TEMPLATE.replace("My method", "   "))
+        _card(tmp_path / "card.toml", filled("   "))
 
 
 @pytest.mark.parametrize(

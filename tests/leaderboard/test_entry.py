@@ -14,8 +14,8 @@ from tests.leaderboard.making import card
 def entry(**changes: object) -> Entry:
     """One run under one protocol."""
     result = Result(
-        version=1, digest="d" * 64, gallery_size=100, queries=9, skipped=1, map=0.5, top1=0.25, top5=0.5, top10=0.75,
-        map_interval=(0.4, 0.6), top1_interval=(0.1, 0.3),
+        version=1, digest="d" * 64, gallery_size=6_111, queries=2_057, skipped=1,
+        map=0.5, top1=0.25, top5=0.5, top10=0.75, map_interval=(0.4, 0.6), top1_interval=(0.1, 0.3),
     )  # fmt: skip
     run = Run(
         seed=1, kind="detections", manifest="a" * 64, results={"regular": result},

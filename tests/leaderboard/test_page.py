@@ -170,16 +170,16 @@ def test_rows_are_filtered_by_supervision_family_and_kind(page: Page) -> None:
         _told(page, " of ")
         return page.locator(".ranking tbody tr:visible").all()
 
-    by_kind = [len(chosen("Kind", kind)) for kind in ("verified", "published", "weak")]
+    by_kind = [len(chosen("Kind", kind)) for kind in ("computed", "published", "weak")]
     assert sum(by_kind) == total
-    # Of the verified: three methods over four galleries, four on PRW, one over four synthetic galleries.
+    # Of the computed: three methods over four galleries, four on PRW, one over four synthetic galleries.
     assert by_kind[0] == 3 * 4 + 4 + 4
     assert sum(len(chosen("Supervision", s)) for s in ("full", "weak", "domain_adaptation")) == total
     captions = page.locator(".ranking:visible caption").all_inner_texts()
     assert [words.split("\n")[-1] for words in captions] == ["Domain adaptation"] * 2
     rows = chosen("Family", "two_step")
     assert {row.get_attribute("data-family") for row in rows} == {"two_step"}
-    page.get_by_role("combobox", name="Kind", exact=True).select_option("verified")
+    page.get_by_role("combobox", name="Kind", exact=True).select_option("computed")
     _told(page, f"1 of {total}")
     assert page.locator(f"{PRW} tbody tr:visible th").inner_text().startswith("Alone")
 
@@ -240,7 +240,7 @@ def test_names_of_curves_overlap_neither_each_other_nor_the_edge(page: Page, wid
 def test_the_page_is_never_wider_than_the_screen(page: Page) -> None:
     for summary in page.locator(f"{PRW} summary").all()[:3]:
         summary.evaluate("summary => summary.click()")
-    number = page.locator(f"{PRW} tbody tr[data-kind=verified] td.number").nth(1)
+    number = page.locator(f"{PRW} tbody tr[data-kind=computed] td.number").nth(1)
     for width in (320, 390, 600, 768, 1024, 1311, 1312, 1400, 1920):
         page.set_viewport_size({"width": width, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth") <= width

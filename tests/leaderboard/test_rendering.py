@@ -140,8 +140,8 @@ def test_synthetic_boards_say_so_and_marks_are_words(folder: Path) -> None:
     assert "Synthetic data." in board
     assert ">synthetic</small>" in board
     assert "## CUHK-SYSU, synthetic\n\n> **Synthetic data.**" in readme
-    assert "✔ verified, synthetic" in readme
-    for words in ("✔ verified |", "○ published |", "◌ published, weak evidence |"):
+    assert "✔ computed, synthetic" in readme
+    for words in ("✔ computed |", "○ published |", "◌ published, weak evidence |"):
         assert words in readme
 
 

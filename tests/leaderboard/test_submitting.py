@@ -10,7 +10,7 @@ import psbench
 import psbench_data
 from psbench import CBGM, InputError, Predictions
 from psbench.cli import app
-from psbench.leaderboard import Entry, submit
+from psbench.leaderboard import Entry, submit, validate
 from psbench_data import PersonSearchDataset
 from tests.leaderboard.making import card, card_file, honest, pairwise, tree
 
@@ -175,8 +175,44 @@ def test_command_shows_numbers_and_standing(dataset: PersonSearchDataset, tmp_pa
     maps = [100 * (run.results["gallery-50"].map or 0) for run in entry.runs]
     difference = abs(maps[0] - maps[1]) / 2**0.5
     assert f"{sum(maps) / 2:.2f} ± {difference:.2f}" in result.output
-    assert "rank 1 of 1 verified" in result.output
+    assert "rank 1 of 1 computed" in result.output
     assert "synthetic people" in result.output
     again = CliRunner().invoke(app, command)
     assert again.exit_code == 1
     assert "has an entry already" in again.stderr
+
+
+def test_command_says_what_stays_of_a_method_that_was_renamed(dataset: PersonSearchDataset, tmp_path: Path) -> None:
+    folder = honest(dataset).save(tmp_path / "p")
+    entries = tmp_path / "boards/entries/cuhk_sysu-synthetic"
+
+    def said(name: str, *options: str) -> str:
+        made = card_file(tmp_path / "card.toml", name)
+        command = ["submit", str(folder), "--root", str(dataset.root), "--card", str(made), *options]
+        result = CliRunner().invoke(app, [*command, "--board", str(tmp_path / "boards")])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    assert "remove its file" not in said("Old name", "--replace")
+    assert "to be reviewed" not in said("Old name", "--replace")
+    renamed = said("New name", "--replace")
+    assert (
+        f"nothing was replaced. If one of these is the same method, remove its file: {entries / 'old-name.json'}"
+        in renamed
+    )
+    assert "to be reviewed: the predictions of entries/cuhk_sysu-synthetic/old-name.json" in renamed
+    (entries / "old-name.json").unlink()
+    again = said("New name", "--replace")
+    assert "to be reviewed" not in again
+    assert "remove its file" not in again
+
+
+def test_predictions_of_unknown_data_are_no_entry(dataset: PersonSearchDataset, tmp_path: Path) -> None:
+    folder = honest(dataset, fingerprint="").save(tmp_path / "p")
+    words = "fingerprint is empty, and an entry needs it, to say which data it is of. Those test scenes have "
+    expected = f"{folder / 'manifest.json'}: {words}{dataset.split('test').fingerprint}."
+    assert validate(folder, dataset) == [expected]
+    with pytest.raises(InputError) as error:
+        submit(folder, dataset=dataset, card=card(), board=tmp_path / "boards")
+    assert error.value.faults == [expected]
+    assert not (tmp_path / "boards").exists()

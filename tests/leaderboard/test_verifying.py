@@ -162,6 +162,12 @@ def test_command_finds_predictions_and_data_and_says_what_it_lacks(
     result = _run(*options, *roots)
     assert result.exit_code == 0
     assert "1 not verified, 1 verified" in result.output
+    # Whoever names an entry wants to know of this one.
+    second = first.with_name("second.json")
+    assert _run(second, *options, *roots).exit_code == 0
+    result = _run(first, second, *options, *roots)
+    assert result.exit_code == 1
+    assert "1 not verified, 1 verified" in result.output
 
     result = _run(*options, "--root", f"cuhk_sysu={elsewhere}")
     assert result.exit_code == 1

@@ -183,7 +183,7 @@
       this.sizes = [...this.table.tHead.rows[0].cells].slice(1).map(cell => Number(cell.textContent));
       this.slots = new Map();
       this.width = 0;
-      this.figure.after(make("p", { class: "hint" }, "Choose methods in the table: filled points are verified, dashed lines are weak evidence."));
+      this.figure.after(make("p", { class: "hint" }, "Choose methods in the table: filled points are computed, dashed lines are weak evidence."));
       const rows = [];
       show(longTable(section.querySelector(".scroll"), row => rows.push(this.prepare(row))));
       for (const row of rows.slice(0, SHOWN_FIRST)) this.choose(row, true);
