@@ -44,7 +44,7 @@ test: .venv/.installed-test docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-slow: .venv/.installed-test
 	$(BIN)/python -m pytest -m slow
@@ -61,7 +61,7 @@ test-slow: .venv/.installed-test
 	touch $@
 
 test-lowest: .venv-lowest/.installed
-	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest --numprocesses $(PROCESSES) --dist loadfile \
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder \
 		tests/data tests/judging tests/leaderboard tests/models tests/test_cli.py tests/test_help.py tests/test_doctor.py
 
 audit: .venv/.installed-test
