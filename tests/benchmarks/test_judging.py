@@ -1,12 +1,15 @@
 """Speed of judging at the official sizes; `make bench`.
 
-Everything is a ratio within one run, in CPU seconds: to the bare matrix product of the same operands, and to the loop
-over queries and scenes that the field runs. Drawn data of the official sizes, without pictures.
+Ratios: to the bare matrix product of the same operands, to the evaluation without CBGM, and to the loop over queries
+and scenes that the field runs. Drawn data of the official sizes, without pictures.
 """
+
+from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +18,9 @@ import pytest
 import psbench
 import psbench_data
 from psbench import CBGM, Predictions
-from psbench_data import PersonSearchDataset, Protocol, Scenes
-from psbench_data.synthetic.formats import official_spec, write
+from psbench_data import Protocol, Scenes
+from psbench_data.synthetic.formats import FORMATS
+from tests.benchmarks.calibrated import Kernel
 from tests.benchmarks.plain_loop import average_precisions
 
 pytestmark = pytest.mark.bench
@@ -24,19 +28,38 @@ DIM = 256
 SIZES = ("gallery-50", "gallery-100", "gallery-500", "gallery-1000", "gallery-2000", "gallery-4000")
 
 
-@pytest.fixture(scope="module")
-def official(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], PersonSearchDataset]:
-    root = tmp_path_factory.mktemp("official")
+@dataclass(frozen=True)
+class Case:
+    """Predictions that are judged, and how many products of its operands an evaluation may take."""
 
-    def of_name(name: str) -> PersonSearchDataset:
-        if not (root / name).exists():
-            write(name, official_spec(name), root / name, images=False)
-        return psbench_data.load(name, root=root / name)
+    protocols: Sequence[Protocol]
+    predictions: Predictions
+    cbgm: CBGM
+    products: float
 
-    return of_name
+    @property
+    def largest(self) -> Protocol:
+        return self.protocols[-1]
+
+    def evaluate(self, cbgm: CBGM | None = None) -> None:
+        psbench.evaluate_all(self.predictions, self.protocols, cbgm=cbgm)
+
+    def evaluate_largest(self) -> None:
+        psbench.evaluate(self.predictions, self.largest)
 
 
-def made_up(test: Scenes, protocol: Protocol) -> Predictions:
+@pytest.fixture(scope="module", params=["prw", "cuhk_sysu"])
+def case(request: pytest.FixtureRequest, official_root: Callable[[str], Path]) -> Case:
+    names, cbgm, products = {
+        "prw": (("regular",), CBGM(30, 4), 5),
+        "cuhk_sysu": (SIZES, CBGM(10, 3), 8),
+    }[request.param]
+    dataset = psbench_data.load(request.param, root=official_root(request.param))
+    protocols = [dataset.protocol(name) for name in names]
+    return Case(protocols, made_up(protocols[0].scenes, *protocols), cbgm, products)
+
+
+def made_up(test: Scenes, *protocols: Protocol) -> Predictions:
     """Every person detected, and as many false alarms as half the scenes; people resemble themselves a little."""
     rng = np.random.default_rng(0)
     of_person = rng.standard_normal((test.num_identities, DIM))
@@ -47,10 +70,17 @@ def made_up(test: Scenes, protocol: Protocol) -> Predictions:
     boxes[place] = test.boxes
     labelled = test.person_ids >= 0
     embeddings[place[labelled]] += 0.5 * of_person[test.person_ids[labelled]]
-    queries = rng.standard_normal((len(protocol.queries), DIM)) + 0.5 * of_person[protocol.queries.person_ids]
+    asked = [np.column_stack([p.queries.scenes, p.queries.person_ids, p.queries.boxes]) for p in protocols]
+    # In the protocol's order where there is one: what several share is asked once.
+    rows, first = np.unique(np.concatenate(asked), axis=0, return_index=True)
+    rows = rows[np.argsort(first)]
+    scenes, person_ids = rows[:, :2].astype(int).T
+    queries = rng.standard_normal((len(rows), DIM)) + 0.5 * of_person[person_ids]
     company = rng.standard_normal((len(queries), 5, DIM))
     company[:, 0] = queries
     unit = [a / np.linalg.norm(a, axis=-1, keepdims=True) for a in (embeddings, queries, company)]
+    around = np.tile([0.0, 0, 10, 20], (len(queries), 5, 1))
+    around[:, 0] = rows[:, 2:]
     return Predictions.from_arrays(
         test.names,
         counts=counts,
@@ -58,32 +88,25 @@ def made_up(test: Scenes, protocol: Protocol) -> Predictions:
         scores=np.ones(len(boxes)),
         embeddings=unit[0],
         query_embeddings=unit[1],
+        query_scenes=[test.names[scene] for scene in scenes],
+        query_boxes=rows[:, 2:],
         context={
             "counts": np.full(len(queries), 5),
-            "boxes": np.tile([0.0, 0, 10, 20], (5 * len(queries), 1)),
+            "boxes": around.reshape(-1, 4),
             "scores": np.ones(5 * len(queries)),
             "embeddings": unit[2].reshape(-1, DIM),
         },
     )
 
 
-def cpu_seconds(work: Callable[[], object], rounds: int = 3) -> float:
-    """The least of some rounds; the first, in which modules are loaded, is none of them."""
-    work()
-    taken = []
-    for _ in range(rounds):
-        start = time.process_time()
-        work()
-        taken.append(time.process_time() - start)
-    return min(taken)
+def product_of(predictions: Predictions) -> Kernel:
+    """All query embeddings by all gallery embeddings, a thousand queries at a time."""
 
-
-def bare_product(predictions: Predictions) -> float:
     def product() -> None:
         for start in range(0, len(predictions.query_embeddings), 1024):
             predictions.query_embeddings[start : start + 1024] @ predictions.embeddings.T
 
-    return cpu_seconds(product)
+    return Kernel("product of its operands", product)
 
 
 def resident() -> float:
@@ -107,49 +130,44 @@ def report(title: str, **figures: float) -> None:
     print(f"\n{title}: " + ", ".join(f"{name} {value:.3g}" for name, value in figures.items()), file=sys.stderr)
 
 
-def test_prw_takes_at_most_five_bare_products(official: Callable[[str], PersonSearchDataset]) -> None:
-    dataset = official("prw")
-    protocol = dataset.protocol("regular")
-    predictions = made_up(protocol.scenes, protocol)
-    product = bare_product(predictions)
-    plain = cpu_seconds(lambda: psbench.evaluate(predictions, protocol))
-    matched = cpu_seconds(lambda: psbench.evaluate(predictions, protocol, cbgm=CBGM(30, 4)))
-    chosen = range(0, len(protocol.queries), 100)
-    start = time.process_time()
-    expected = average_precisions(predictions, protocol, chosen)
-    loop = (time.process_time() - start) * len(protocol.queries) / len(chosen)
-    found = psbench.evaluate(predictions, protocol).per_query["ap"][list(chosen)]
+def test_evaluation(case: Case, calibrated: Callable[..., float]) -> None:
+    """PRW in at most 5 products, the six sizes of CUHK-SYSU together in at most 8."""
+    assert calibrated(case.evaluate, product_of(case.predictions)) <= case.products
+
+
+def test_cbgm(case: Case, calibrated: Callable[..., float]) -> None:
+    evaluation = Kernel("evaluation without CBGM", case.evaluate)
+    assert calibrated(lambda: case.evaluate(case.cbgm), evaluation) <= 3
+
+
+def test_evaluation_beside_the_loop(case: Case, calibrated: Callable[..., float]) -> None:
+    """A hundred times as fast as the loop, at the largest gallery; which runs for every hundredth query only."""
+    queries = len(case.largest.queries)
+    chosen = range(0, queries, 100)
+    expected: list[float] = []
+
+    def loop() -> None:
+        expected[:] = average_precisions(case.predictions, case.largest, chosen)
+
+    ratio = calibrated(case.evaluate_largest, Kernel("loop, every 100th query", loop), rounds=3)
+    found = psbench.evaluate(case.predictions, case.largest).per_query["ap"][list(chosen)]
     assert found.to_numpy() == pytest.approx(expected, abs=2e-4)
-    before = resident()
-    above = peak_gib(lambda: psbench.evaluate(predictions, protocol, cbgm=CBGM(30, 4))) - before
-    figures = {"product": product, "plain": plain, "ratio": plain / product, "cbgm": matched / plain}
-    report("PRW", **figures, loop=loop / plain, gib_above=above)
-    assert above < 1
-    assert plain <= 5 * product
-    assert matched <= 3 * plain
-    assert loop >= 100 * plain
+    assert 100 * ratio <= queries / len(chosen)
 
 
-def test_cuhk_sysu_takes_at_most_eight_bare_products(official: Callable[[str], PersonSearchDataset]) -> None:
-    dataset = official("cuhk_sysu")
-    protocols = [dataset.protocol(size) for size in SIZES]
-    predictions = made_up(protocols[0].scenes, protocols[0])
-    product = bare_product(predictions)
-    plain = cpu_seconds(lambda: psbench.evaluate_all(predictions, protocols))
-    matched = cpu_seconds(lambda: psbench.evaluate_all(predictions, protocols, cbgm=CBGM(10, 3)))
-    largest = cpu_seconds(lambda: psbench.evaluate(predictions, protocols[-1]))
-    chosen = range(0, len(protocols[-1].queries), 100)
-    start = time.process_time()
-    average_precisions(predictions, protocols[-1], chosen)
-    loop = (time.process_time() - start) * len(protocols[-1].queries) / len(chosen)
-    figures = {"product": product, "plain": plain, "ratio": plain / product, "cbgm": matched / plain}
+def test_memory_above_the_operands_is_bounded(case: Case) -> None:
     before = resident()
-    above = peak_gib(lambda: psbench.evaluate_all(predictions, protocols, cbgm=CBGM(10, 3))) - before
-    report("CUHK-SYSU, six sizes", **figures, loop_at_4000=loop / largest, gib_above=above)
+    above = peak_gib(lambda: case.evaluate(case.cbgm)) - before
+    report(case.largest.dataset, gib_above=above)
     assert above < 1
-    assert plain <= 8 * product
-    assert matched <= 3 * plain
-    assert loop >= 100 * largest
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_protocol(name: str, official_root: Callable[[str], Path], calibrated: Callable[..., float]) -> None:
+    dataset = psbench_data.load(name, root=official_root(name))
+    protocols = [dataset.protocol(protocol) for protocol in dataset.protocols]
+    predictions = made_up(protocols[0].scenes, *protocols)
+    calibrated(lambda: psbench.evaluate_all(predictions, protocols), product_of(predictions), rounds=3)
 
 
 def _million(folder: Path, scenes: int) -> tuple[Protocol, Predictions]:

@@ -1,19 +1,21 @@
-"""Opening datasets of official size, parsed and from the cache, each in a process of its own; `make bench`.
+"""Opening datasets of official size, parsed and from the cache, and going through their scenes; `make bench`.
 
-What is asserted are ratios within one run; the seconds and megabytes are printed for docs/performance.md.
+`test_official_size` opens each in a process of its own, for its memory: what is asserted is that and a ratio within one
+run; the seconds and megabytes are printed for docs/performance.md.
 """
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
-from pytest_benchmark.fixture import BenchmarkFixture
 
 import psbench_data
-from psbench_data.synthetic.formats import official_spec, write
+from tests.benchmarks.calibrated import Kernel, bare_decode
 
 pytestmark = pytest.mark.bench
 LARGEST = {"cuhk_sysu": "gallery-4000", "prw": "regular", "lsps": "regular", "movienet_cs": "gallery-10000"}
@@ -48,16 +50,49 @@ def _open(name: str, root: Path, cache: Path) -> dict[str, float]:
     return json.loads(done.stdout)
 
 
-@pytest.fixture(scope="module", params=LARGEST)
-def tree(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    root = tmp_path_factory.mktemp("official") / request.param
-    write(request.param, official_spec(request.param), root, images=False)
-    return request.param, root
+@pytest.mark.parametrize("name", LARGEST)
+def test_open(name: str, official_root: Callable[[str], Path], calibrated: Callable[..., float]) -> None:
+    """From the cache: scenes, queries and galleries of the largest protocol."""
+    root = official_root(name)
+    calibrated(lambda: psbench_data.load(name, root=root).protocol(LARGEST[name]), bare_decode(), rounds=9)
+
+
+def test_parse(
+    official_root: Callable[[str], Path],
+    calibrated: Callable[..., float],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """PRW, when it is opened for the first time."""
+    root, folders = official_root("prw"), (str(tmp_path / str(i)) for i in count())
+    calibrated(
+        lambda: psbench_data.load("prw", root=root).protocol("regular"),
+        bare_decode(),
+        rounds=3,
+        setup=lambda: monkeypatch.setenv("PSBENCH_CACHE", next(folders)),
+    )
+
+
+@pytest.mark.parametrize("name", LARGEST)
+def test_iterate_scenes(name: str, official_root: Callable[[str], Path], calibrated: Callable[..., float]) -> None:
+    scenes = psbench_data.load(name, root=official_root(name)).split("train")
+    calibrated(lambda: sum(len(scene.boxes) for scene in scenes), bare_decode(), rounds=9)
+
+
+@pytest.mark.parametrize("module", ["psbench_data", "psbench"])
+def test_import(module: str, calibrated: Callable[..., float]) -> None:
+    def importing(name: str) -> None:
+        subprocess.run([sys.executable, "-c", f"import {name}"], check=True)
+
+    calibrated(lambda: importing(module), Kernel("import numpy", lambda: importing("numpy")), rounds=7)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from Linux")
-def test_official_size(tree: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    name, root = tree
+@pytest.mark.parametrize("name", LARGEST)
+def test_official_size(
+    name: str, official_root: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = official_root(name)
     first = _open(name, root, tmp_path)
     # The first open of files that were written just now does not yet remember their digest.
     _open(name, root, tmp_path)
@@ -74,14 +109,3 @@ def test_official_size(tree: tuple[str, Path], tmp_path: Path, capsys: pytest.Ca
     assert max(run["megabytes"] for run in warm) < 300
     if name == "cuhk_sysu":
         assert first["open"] > 50 * best["open"]
-
-
-def test_iterate_scenes(benchmark: BenchmarkFixture, tree: tuple[str, Path]) -> None:
-    name, root = tree
-    scenes = psbench_data.load(name, root=root).split("train")
-    benchmark(lambda: sum(len(scene.boxes) for scene in scenes))
-
-
-@pytest.mark.parametrize("module", ["numpy", "psbench_data", "psbench"])
-def test_import(benchmark: BenchmarkFixture, module: str) -> None:
-    benchmark.pedantic(subprocess.run, ([sys.executable, "-c", f"import {module}"],), {"check": True}, rounds=5)

@@ -1,17 +1,17 @@
-"""Speed and memory of search lists, read and written; `make bench`. Compare within one run."""
+"""Speed and memory of search lists, read and written, beside scipy; `make bench`."""
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import pytest
-from pytest_benchmark.fixture import BenchmarkFixture
-from scipy.io import loadmat, savemat
+from scipy.io import loadmat
 
 from psbench_data.sources.search_lists import search_rows
 from psbench_data.synthetic.search_list_writer import ListedSearch, write_search_lists
+from tests.benchmarks.calibrated import Kernel, bare_decode
 
 pytestmark = pytest.mark.bench
 SCENES = 6978
@@ -40,30 +40,15 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _tell(benchmark: BenchmarkFixture, by_scipy: float, capsys: pytest.CaptureFixture[str]) -> None:
-    ratio = by_scipy / benchmark.stats["median"]
-    benchmark.extra_info["times as fast as scipy"] = round(ratio, 1)
-    with capsys.disabled():
-        print(f"\n{benchmark.name}: {ratio:.1f} times as fast as scipy")
+def test_read(calibrated: Callable[..., float], written: Path) -> None:
+    by_scipy = Kernel("scipy's loadmat", lambda: loadmat(written))
+    calibrated(lambda: sum(1 for _ in search_rows(written, "TestG4000")), by_scipy, rounds=3)
 
 
-def test_read(benchmark: BenchmarkFixture, written: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    start = perf_counter()
-    loadmat(written)
-    by_scipy = perf_counter() - start
-    benchmark.pedantic(lambda: sum(1 for _ in search_rows(written, "TestG4000")), rounds=3)
-    _tell(benchmark, by_scipy, capsys)
-
-
-def test_write(benchmark: BenchmarkFixture, written: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    content = {"TestG4000": loadmat(written)["TestG4000"]}
-    start = perf_counter()
-    savemat(tmp_path / "scipy.mat", content, do_compression=True)
-    by_scipy = perf_counter() - start
+def test_write(calibrated: Callable[..., float], tmp_path: Path) -> None:
     pool, searches = [f"s{number}.jpg" for number in range(1, SCENES + 1)], _searches(200, 4000)
     path = tmp_path / "TestG4000.mat"
-    benchmark.pedantic(lambda: write_search_lists(path, "TestG4000", pool, searches, empty="absent"), rounds=3)
-    _tell(benchmark, by_scipy, capsys)
+    calibrated(lambda: write_search_lists(path, "TestG4000", pool, searches, empty="absent"), bare_decode())
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from Linux")
