@@ -82,6 +82,9 @@ def test_kernel_runs_before_and_after_for_a_tenth_of_the_time(machine_of: Machin
 
 
 def test_a_benchmark_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Where tests are shared by processes, pytest-benchmark measures nothing.
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(program, "OUTPUT", tmp_path)
     (found,), failed = program.measured([program._node("rendering/leaderboards")])
     assert (failed, found.name, found.kernel) == (0, "rendering/leaderboards", "4 decodes")
