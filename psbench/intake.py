@@ -10,6 +10,7 @@ import numpy as np
 
 from psbench.blocks import query_names, row_blocks
 from psbench_data import InputError
+from psbench_data.faults import by_turns
 
 _BLOCK_BYTES = 2**24
 _LISTED = 50
@@ -138,8 +139,7 @@ class Intake:
             InputError: the first fault of every kind, so that a long list shows them all, and then the others.
         """
         if self._kinds:
-            rest = [fault for kind in self._kinds for fault in kind[1:]]
-            raise InputError([kind[0] for kind in self._kinds] + rest)
+            raise InputError(by_turns(self._kinds))
 
     def floats(self, name: str, values: Any) -> np.ndarray | None:
         """Numbers of any kind as float32 in C order; the same memory if they are that already."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from accelerate import PartialState
@@ -61,6 +62,18 @@ def channels_innermost(model: M) -> M:
         if parameter.ndim == 4:
             parameter.data = parameter.data.to(memory_format=torch.channels_last)
     return model
+
+
+def while_memory_lasts(work: Callable[..., T], *arguments: Any) -> T | None:
+    """What some work gives; None if the device's memory does not suffice for it."""
+    try:
+        return work(*arguments)
+    except torch.OutOfMemoryError:
+        pass
+    # Now that the exception is gone, and what it held.
+    gc.collect()
+    torch.cuda.empty_cache()
+    return None
 
 
 @contextmanager

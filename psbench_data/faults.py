@@ -128,7 +128,12 @@ class FaultsByKind:
             [f"{self._path}: {where}: {what}. {remedy}" for where, what in _some(table, faults)]
             for (table, remedy), faults in self._kinds.items()
         ]
-        return [kind[0] for kind in kinds] + [fault for kind in kinds for fault in kind[1:]]
+        return by_turns(kinds)
+
+
+def by_turns(kinds: Sequence[Sequence[str]]) -> list[str]:
+    """Faults by kind, none without a fault, in one list: the first of every kind, and then the others."""
+    return [kind[0] for kind in kinds] + [fault for kind in kinds for fault in kind[1:]]
 
 
 def _some(table: str, faults: Sequence[tuple[int | None, str]]) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,6 +13,10 @@ import psbench_data
 from psbench_data import PersonSearchDataset
 from psbench_data.synthetic.cuhk_sysu import write_cuhk_sysu
 from psbench_data.synthetic.world import WorldSpec
+from tests.browser import CHROMIUM
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 GOLDENS = Path(__file__).parent / "goldens"
 EVALUATION = GOLDENS / "evaluation"
@@ -64,6 +69,18 @@ def predictions_of(arrays: dict[str, np.ndarray], *, context: bool) -> psbench.P
         query_embeddings=arrays["query_embeddings"],
         context=around if context else None,
     )
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """A Chromium that is there already; without one, or what drives it, a test that asks for it is skipped."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="drives the browser: pip install --group test")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

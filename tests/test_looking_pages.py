@@ -36,14 +36,6 @@ def pages(world: PersonSearchDataset, tmp_path_factory: pytest.TempPathFactory) 
     return {name: path.as_uri() for name, path in made.items()}
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Visit]:
     visit = Visit(browser, viewport={"width": 1300, "height": 900})

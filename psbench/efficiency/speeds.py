@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import math
-from collections.abc import Callable
 from contextlib import closing
 from itertools import cycle, islice
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-import torch
 from torch import Tensor
 
 from psbench.efficiency.pictures import Pictures
@@ -17,6 +14,7 @@ from psbench.efficiency.result import Timing
 from psbench.efficiency.settings import Settings
 from psbench.efficiency.timing import Stopwatch
 from psbench.inference.ahead import made_ahead
+from psbench.processes import while_memory_lasts
 from psbench.zoo.images import to_float
 from psbench_data import InputError
 
@@ -61,7 +59,7 @@ def speeds(
     too_large = None
     for batch in settings.batches:
         batches, number = _batches(pictures, batch, settings)
-        timing = _while_memory_lasts(clock.one_by_one, timed.network, batches, number, "network")
+        timing = while_memory_lasts(clock.one_by_one, timed.network, batches, number, "network")
         if timing is None:
             too_large = batch
             break
@@ -71,7 +69,7 @@ def speeds(
     best = max(timings, key=lambda timing: timing.images_per_second).batch
     for batch in sorted({1, best}):
         for workers in sorted({0, settings.workers}):
-            timing = _while_memory_lasts(_end_to_end, timed, pictures, batch, settings, clock, workers)
+            timing = while_memory_lasts(_end_to_end, timed, pictures, batch, settings, clock, workers)
             timings += [timing] if timing else []
     return tuple(timings), too_large
 
@@ -103,15 +101,3 @@ def _batches(pictures: Pictures, size: int, settings: Settings, least: int = 0) 
     enough = max(math.ceil(settings.warm_up / size), len(pictures.mix))
     before = max(min(settings.warm_up, enough), least)
     return [*islice(cycle(batches), before), *batches], len(batches)
-
-
-def _while_memory_lasts(time: Callable[..., Timing], *arguments: Any) -> Timing | None:
-    """A timing; None if the device's memory does not suffice for it."""
-    try:
-        return time(*arguments)
-    except torch.OutOfMemoryError:
-        pass
-    # Now that the exception is gone, and what it held.
-    gc.collect()
-    torch.cuda.empty_cache()
-    return None

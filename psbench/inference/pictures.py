@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from psbench.inference.ahead import made_ahead
-from psbench.processes import decoding_workers, images_at_once, this_process
+from psbench.processes import decoding_workers, images_at_once, this_process, while_memory_lasts
 from psbench.zoo.images import image_tensor, to_float
 from psbench_data import InputError, Scenes
 
@@ -82,52 +82,41 @@ def over_pictures(
                 if faults:
                     continue
                 images = [to_float(one.to(device, non_blocking=True)) for one in decoded if isinstance(one, Tensor)]
-                waiting = [Pictures(piece, [place.row for place in places], images)]
-                while waiting:
-                    some = waiting.pop()
-                    if len(some.rows) > most:
-                        waiting += _halves(some)
-                        continue
-                    found = _while_memory_lasts(run, some, device)
-                    if found is None:
-                        most = len(some.rows) // 2
-                        waiting += _halves(some)
-                    else:
-                        results |= zip(some.rows, found, strict=True)
+                rows = [place.row for place in places]
+                found, most = _in_parts(run, Pictures(piece, rows, images), most, device)
+                results |= zip(rows, found, strict=True)
             if faults:
                 raise InputError(faults)
             done(piece, [results[row] for row in range(len(results))])
 
 
-def _while_memory_lasts(
-    run: Callable[[Pictures], Sequence[R]], pictures: Pictures, device: torch.device
-) -> Sequence[R] | None:
-    """What `run` gives; None if the device's memory does not suffice for these pictures together.
+def _in_parts(
+    run: Callable[[Pictures], Sequence[R]], pictures: Pictures, most: int, device: torch.device
+) -> tuple[list[R], int]:
+    """What `run` gives for pictures, so many at once as the device's memory suffices for; and how many those are.
 
     Raises:
         InputError: it does not suffice for one.
     """
-    try:
+    piece, rows, images = pictures
+    if len(rows) <= most:
         # Not with the rounding of a training that this may be called from.
         with torch.autocast(device.type, enabled=False):
-            return run(pictures)
-    except torch.OutOfMemoryError:
-        if len(pictures.rows) == 1:
-            height, width = pictures.images[0].shape[1:]
+            found = while_memory_lasts(run, pictures)
+        if found is not None:
+            return list(found), most
+        if len(rows) == 1:
+            height, width = images[0].shape[1:]
             raise InputError(
                 f"the memory of {device} does not suffice for one image of {height}x{width} pixels. Free it of other "
                 "programs, take a device with more, or a model that makes images smaller (min_size, max_size)."
-            ) from None
-    # Now that the exception is gone, and what it held.
-    torch.cuda.empty_cache()
-    return None
-
-
-def _halves(pictures: Pictures) -> list[Pictures]:
-    """The second one first, so that the first one is taken from the end."""
-    piece, rows, images = pictures
-    middle = len(rows) // 2
-    return [Pictures(piece, rows[middle:], images[middle:]), Pictures(piece, rows[:middle], images[:middle])]
+            )
+        most = len(rows) // 2
+    middle, results = len(rows) // 2, list[R]()
+    for half in (slice(middle), slice(middle, None)):
+        found, most = _in_parts(run, Pictures(piece, rows[half], images[half]), most, device)
+        results += found
+    return results, most
 
 
 def _batches(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +30,7 @@ from psbench.leaderboard.rendering import render
 from psbench.zoo import Detections
 from tests.benchmarks.calibrated import Kernel, cpu_seconds
 from tests.benchmarks.test_judging import DIM, _million, made_up, peak_gib, product_of, resident
-from tests.browser import CHROMIUM, Visit
+from tests.browser import Visit
 from tests.leaderboard.made_up import entry_of, result, write
 
 if TYPE_CHECKING:
@@ -185,17 +185,6 @@ def test_rendering(tmp_path: Path, calibrated: Callable[..., float], entries: in
     """README.md and index.html from a board's entries."""
     smaller, larger = (board(tmp_path / f"{many}", many) for many in (entries, 10 * entries))
     assert calibrated(lambda: render(larger), Kernel("a tenth", lambda: render(smaller)), rounds=3) <= LINEAR
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="drives the browser")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        browser.close()
 
 
 def until_painted(page: Page, action: str = "") -> float:
