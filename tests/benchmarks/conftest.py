@@ -11,6 +11,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from psbench_data.synthetic.formats import official_spec, write
 from tests.benchmarks.calibrated import calibrate, cpu_seconds
+from tests.benchmarks.memory import in_new_process, peak_gib
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,14 +27,24 @@ def calibrated(benchmark: BenchmarkFixture) -> Callable[..., float]:
     return partial(calibrate, benchmark)
 
 
+class OfficialData:
+    """Datasets of official size, without pictures, each written when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.peaks: dict[str, float] = {}
+
+    def __call__(self, name: str) -> Path:
+        """The dataset's top folder; `peaks[name]` is the most GiB that writing it had resident."""
+        if name not in self.peaks:
+            self.peaks[name] = in_new_process(_write, name, self.folder / name)
+        return self.folder / name
+
+
 @pytest.fixture(scope="session")
-def official_root(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Writes a dataset of official size, without pictures, when it is first asked for."""
-    folder = tmp_path_factory.mktemp("official")
+def official_root(tmp_path_factory: pytest.TempPathFactory) -> OfficialData:
+    return OfficialData(tmp_path_factory.mktemp("official"))
 
-    def root(name: str) -> Path:
-        if not (folder / name).exists():
-            write(name, official_spec(name), folder / name, images=False)
-        return folder / name
 
-    return root
+def _write(name: str, folder: Path) -> float:
+    return peak_gib(lambda: write(name, official_spec(name), folder, images=False))

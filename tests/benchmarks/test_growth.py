@@ -29,7 +29,8 @@ from psbench.inference import predict_into
 from psbench.leaderboard.rendering import render
 from psbench.zoo import Detections
 from tests.benchmarks.calibrated import Kernel, cpu_seconds
-from tests.benchmarks.test_judging import DIM, _million, made_up, peak_gib, product_of, resident
+from tests.benchmarks.memory import peak_gib, resident
+from tests.benchmarks.test_judging import DIM, _million, made_up, product_of
 from tests.browser import Visit
 from tests.leaderboard.made_up import entry_of, result, write
 

@@ -21,6 +21,7 @@ from psbench import CBGM, Predictions
 from psbench_data import Protocol, Scenes
 from psbench_data.synthetic.formats import FORMATS
 from tests.benchmarks.calibrated import Kernel
+from tests.benchmarks.memory import in_new_process, peak_gib, resident
 from tests.benchmarks.plain_loop import average_precisions
 
 pytestmark = pytest.mark.bench
@@ -109,23 +110,6 @@ def product_of(predictions: Predictions) -> Kernel:
     return Kernel("product of its operands", product)
 
 
-def resident() -> float:
-    """GiB, now."""
-    return _status("VmRSS")
-
-
-def peak_gib(work: Callable[[], object]) -> float:
-    """The most that is resident while it runs, operands and all."""
-    Path("/proc/self/clear_refs").write_text("5", "ascii")
-    work()
-    return _status("VmHWM")
-
-
-def _status(name: str) -> float:
-    lines = Path("/proc/self/status").read_text("ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 2**20
-
-
 def report(title: str, **figures: float) -> None:
     print(f"\n{title}: " + ", ".join(f"{name} {value:.3g}" for name, value in figures.items()), file=sys.stderr)
 
@@ -207,11 +191,16 @@ def _million(folder: Path, scenes: int) -> tuple[Protocol, Predictions]:
 
 @pytest.mark.parametrize("scenes", [10_000, 100_000, 1_000_000])
 def test_cost_grows_with_the_gallery_and_memory_does_not(tmp_path: Path, scenes: int) -> None:
-    """Memory is all that the process has resident: operands, tables and what was left of making them up."""
-    protocol, predictions = _million(tmp_path, scenes)
+    """Memory is all that a process of its own has resident: operands, tables and what was left of making them up."""
+    figures = in_new_process(_evaluated, tmp_path, scenes)
+    report(f"{scenes:,} scenes", **figures)
+    assert figures["peak_gib"] < 2
+
+
+def _evaluated(folder: Path, scenes: int) -> dict[str, float]:
+    protocol, predictions = _million(folder, scenes)
     found = []
     start, wall = time.process_time(), time.perf_counter()
     peak = peak_gib(lambda: found.append(psbench.evaluate(predictions, protocol)))
     taken, wall = time.process_time() - start, time.perf_counter() - wall
-    report(f"{scenes:,} scenes", cpu=taken, wall=wall, peak_gib=peak, map=found[0].map)
-    assert peak < 2
+    return {"cpu": taken, "wall": wall, "peak_gib": peak, "map": found[0].map}

@@ -1,7 +1,5 @@
 """Planning, writing and drawing worlds; `make bench`."""
 
-import resource
-import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -13,6 +11,7 @@ from psbench_data import UNLABELED
 from psbench_data.synthetic.formats import FORMATS, default_spec, official_spec, write
 from psbench_data.synthetic.world import World, plan
 from tests.benchmarks.calibrated import bare_decode
+from tests.benchmarks.conftest import OfficialData
 
 pytestmark = pytest.mark.bench
 
@@ -37,12 +36,11 @@ def test_write(name: str, calibrated: Callable[..., float], tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_official_size_is_written_in_bounded_memory(name: str, official_root: Callable[[str], Path]) -> None:
+def test_official_size_is_written_in_bounded_memory(name: str, official_root: OfficialData) -> None:
     root = official_root(name)
     if name == "prw":
         assert (root / "query_info.txt").read_bytes().count(b"\r\n") == 2057
-    # Of this process so far: Linux counts in KiB, macOS in bytes.
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20) < 3
+    assert official_root.peaks[name] < 3
 
 
 @pytest.mark.parametrize("size", [(120, 176), (600, 800), (1080, 1920)], ids=lambda size: f"{size[1]}x{size[0]}")
