@@ -3,7 +3,7 @@ BIN := .venv/bin
 # Of the tests; each runs on one thread.
 PROCESSES ?= 2
 
-.PHONY: help demo docs test test-slow test-lowest audit bench bench-baseline bench-report bench-gpu clean
+.PHONY: help demo docs test test-slow test-lowest audit mutate bench bench-baseline bench-report bench-gpu clean
 
 help:
 	@echo "make demo       install into .venv, then the whole path on drawn people (demo/)"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make test-lowest  the tests, with the oldest versions of dependencies that are allowed"
 	@echo "make audit      known faults of what is installed, by pip-audit"
+	@echo "make mutate     small faults put into what numbers come from, which the tests must notice: hours"
 	@echo "make bench      benchmarks, compared with tests/benchmarks/baseline.json"
 	@echo "make bench-gpu  the same on a CUDA device: checks and times"
 	@echo "make bench-baseline  the last runs of make bench as the baseline"
@@ -64,9 +65,16 @@ test-lowest: .venv-lowest/.installed
 	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder \
 		tests/data tests/judging tests/leaderboard tests/models tests/test_cli.py tests/test_help.py tests/test_doctor.py
 
+# Strict: otherwise what cannot be looked up counts as without fault.
 audit: .venv/.installed-test
 	$(BIN)/python -m pip install --quiet --group audit
-	$(BIN)/pip-audit --skip-editable --progress-spinner off
+	$(BIN)/python -m pip freeze --exclude-editable > .venv/audited.txt
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement .venv/audited.txt --progress-spinner off
+
+# What is known stays in .mutants; given again, it goes on.
+mutate: .venv/.installed-test
+	$(BIN)/python -m pip install --quiet --group mutate
+	$(BIN)/python -m tests.reliability mutate --show
 
 bench: .venv/.installed-test
 	$(BIN)/python -m tests.benchmarks run
@@ -82,4 +90,4 @@ bench-gpu: .venv/.installed-test
 	$(BIN)/python -m tests.benchmarks.gpu
 
 clean:
-	rm -rf .venv .venv-lowest demo site
+	rm -rf .venv .venv-lowest .mutants demo site

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from psbench.doctor import require_zoo
-from psbench_data.console import complain_on_input_error
+from psbench_data.console import complain_on_input_error, tell
 
 
 @complain_on_input_error
@@ -27,4 +27,4 @@ def demo(
     from psbench.reproduction.whole_path import walk
 
     for line in walk(output):
-        typer.echo(line)
+        tell(line)

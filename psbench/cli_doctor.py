@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from psbench.doctor import diagnose
+from psbench_data.console import complain_on_input_error, tell
 
 
+@complain_on_input_error
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
@@ -19,5 +21,5 @@ def doctor(
     Example: psbench doctor
     """
     found = diagnose()
-    typer.echo(found.to_json() if as_json else found.text())
+    tell(found.to_json() if as_json else found.text())
     raise typer.Exit(0 if found.healthy else 1)

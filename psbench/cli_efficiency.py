@@ -11,7 +11,7 @@ import typer
 from psbench.cli_training import parsed_changes
 from psbench.doctor import require_zoo
 from psbench_data.atomic import place_faults
-from psbench_data.console import complain_on_input_error
+from psbench_data.console import complain_on_input_error, tell
 from psbench_data.errors import InputError
 
 
@@ -80,7 +80,7 @@ def efficiency(
     )
     if json_output is not None:
         result.save(json_output)
-    typer.echo(to_markdown(result), nl=False)
+    tell(to_markdown(result), nl=False)
 
 
 @complain_on_input_error
@@ -103,7 +103,7 @@ def cost(
 
     height, width = parsed_size(size)
     made = zoo.create(model, num_identities=1, **parsed_changes(changes))
-    typer.echo(str(count(made, height, width, rois=rois, people=people)))
+    tell(str(count(made, height, width, rois=rois, people=people)))
 
 
 def parsed_size(given: str) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from psbench.cli_judging import Data, Root
-from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options
+from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options, tell
 
 if TYPE_CHECKING:
     from psbench import Predictions
@@ -59,7 +59,7 @@ def import_detections(
         method=output.name if method is None else method,
     )
     predictions.save(output)
-    typer.echo(f"{output}: {_summary(predictions, dataset.split('test'))}")
+    tell(f"{output}: {_summary(predictions, dataset.split('test'))}")
 
 
 def _summary(predictions: Predictions, test: Scenes) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from psbench_data.console import DatasetOptions, complain_on_input_error, complete_dataset, parsed_options
+from psbench_data.console import DatasetOptions, complain_on_input_error, complete_dataset, parsed_options, tell
 
 if TYPE_CHECKING:
     from psbench import CBGM, Evaluation
@@ -79,23 +79,23 @@ def evaluate(
     chosen = [dataset.protocol(name) for name in protocols or dataset.require_protocols()]
     options: dict[str, Any] = {"det_threshold": det_threshold, "cbgm": cbgm_of(cbgm), "device": device}
     evaluations = evaluate_all(loaded, chosen, preset=preset, keep=keep, progress=True, **options)
-    typer.echo(f"{dataset.name}: {dataset.origin}\n")
-    typer.echo(evaluations_text(evaluations))
+    tell(f"{dataset.name}: {dataset.origin}\n")
+    tell(evaluations_text(evaluations))
     if note := resized_note(loaded, chosen[0].scenes):
-        typer.echo(f"\nnote: {note}")
+        tell(f"\nnote: {note}")
     for evaluation in evaluations:
         for column in by:
-            typer.echo(f"\n{evaluation.protocol}\n{breakdown_text(evaluation.breakdown(column), column)}")
+            tell(f"\n{evaluation.protocol}\n{breakdown_text(evaluation.breakdown(column), column)}")
     analyses = []
     if errors:
         from psbench import error_analysis
 
         analyses = [error_analysis(loaded, p, preset=preset, progress=True, **options) for p in chosen]
-        typer.echo(f"\n{errors_text(analyses)}")
+        tell(f"\n{errors_text(analyses)}")
     table = None
     if audit:
         table = audit_all(loaded, chosen, keep=keep, progress=True, **options)
-        typer.echo(f"\n{audit_text(table)}")
+        tell(f"\n{audit_text(table)}")
     if json_output:
         written: dict[str, Any] = {"evaluations": [json.loads(e.to_json()) for e in evaluations]}
         if errors:
@@ -153,11 +153,11 @@ def compare(
         strict=True,
     )
     comparisons = [compare_evaluations(one, other, metric=metric) for one, other in pairs]
-    typer.echo(f"{dataset.name}: {dataset.origin}")
+    tell(f"{dataset.name}: {dataset.origin}")
     for comparison in comparisons:
-        typer.echo(f"\n{comparison_text(comparison, str(a), str(b))}")
+        tell(f"\n{comparison_text(comparison, str(a), str(b))}")
         if queries:
-            typer.echo(differences_text(comparison, queries))
+            tell(differences_text(comparison, queries))
     if json_output:
         _write_json(json_output, {"comparisons": [json.loads(c.to_json()) for c in comparisons]})
     if per_query:

@@ -11,7 +11,7 @@ import typer
 
 from psbench.cli_judging import Device, Folder, Root
 from psbench.leaderboard import BOARD
-from psbench_data.console import DatasetOptions, complain_on_input_error, list_input_errors, parsed_options
+from psbench_data.console import DatasetOptions, complain_on_input_error, list_input_errors, parsed_options, tell
 
 if TYPE_CHECKING:
     from psbench.leaderboard import Entry
@@ -47,9 +47,9 @@ def validate(
         raise InputError("--data, --option and --protocol are of a dataset: give --root, the folder where it is, too.")
     dataset = None if root is None else load(data or "cuhk_sysu", root=root, **parsed_options(option))
     for remark in find_faults(predictions, dataset, protocols=protocols or None, progress=True):
-        typer.echo(f"note: {remark}")
+        tell(f"note: {remark}")
     beside = f", and fits {dataset.name} ({dataset.origin})" if dataset else ""
-    typer.echo(f"{predictions}: no fault is found{beside}.")
+    tell(f"{predictions}: no fault is found{beside}.")
 
 
 @list_input_errors
@@ -82,14 +82,14 @@ def submit(
         predictions, dataset=dataset, card=card, board=board, replace=replace, device=device, progress=True
     )
     entry = Entry.load(path)
-    typer.echo(f"{dataset.name}: {dataset.origin}\n\n{_entry_text(entry, dataset.protocols)}")
-    typer.echo(f"\n{standing(board, entry)}")
+    tell(f"{dataset.name}: {dataset.origin}\n\n{_entry_text(entry, dataset.protocols)}")
+    tell(f"\n{standing(board, entry)}")
     for number, run in enumerate(entry.runs):
         for sign in run.review:
-            typer.echo(f"\nto be reviewed, run {number}: {sign}")
+            tell(f"\nto be reviewed, run {number}: {sign}")
     if replace and path not in before and (others := _others_of(entry, before)):
-        typer.echo(f"\nnothing was replaced. If one of these is the same method, remove its file: {', '.join(others)}")
-    typer.echo(f"\n{path}")
+        tell(f"\nnothing was replaced. If one of these is the same method, remove its file: {', '.join(others)}")
+    tell(f"\n{path}")
 
 
 @card_app.command("new")
@@ -111,7 +111,7 @@ def new_card(
         raise InputError(f"{output}: is there already. Give another name, or remove it first.")
     with new_file(output) as partial:
         partial.write_text(TEMPLATE, encoding="utf-8")
-    typer.echo(str(output))
+    tell(str(output))
 
 
 @card_app.callback()
@@ -151,8 +151,8 @@ def verify(
     for path in paths:
         verification = verifier.verify(path)
         outcomes.append(verification.outcome)
-        typer.echo("\n  - ".join([f"{path}: {verification.outcome}", *verification.reasons]))
-    typer.echo(", ".join(f"{outcomes.count(o)} {o}" for o in dict.fromkeys(outcomes)))
+        tell("\n  - ".join([f"{path}: {verification.outcome}", *verification.reasons]))
+    tell(", ".join(f"{outcomes.count(o)} {o}" for o in dict.fromkeys(outcomes)))
     if "wrong" in outcomes or "verified" not in outcomes or (entries and "not verified" in outcomes):
         raise typer.Exit(1)
 
@@ -171,8 +171,8 @@ def check(entries: _Entries = None, board: _Board = BOARD) -> None:
     if faults := find_faults(entries or (), board):
         raise InputError(faults)
     for review in reviews(board):
-        typer.echo(review)
-    typer.echo(f"{board}: no fault is found.")
+        tell(review)
+    tell(f"{board}: no fault is found.")
 
 
 @leaderboard_app.command()
@@ -185,7 +185,7 @@ def render(board: _Board = BOARD) -> None:
     from psbench.leaderboard.rendering import render as render_pages
 
     for page in render_pages(board, progress=True):
-        typer.echo(str(page))
+        tell(str(page))
 
 
 def _others_of(entry: Entry, paths: Iterable[Path]) -> list[str]:

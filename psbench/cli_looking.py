@@ -15,7 +15,7 @@ from psbench.cli_judging import Data
 from psbench.doctor import require_zoo
 from psbench.own_pictures import decoded
 from psbench_data import InputError, PersonSearchDataset, Scenes
-from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options
+from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options, tell
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -97,10 +97,10 @@ def view_points(
             )
     for name, files in drawn.items():
         if "points" not in files:
-            typer.echo(f"{name}: nobody is found with a score of {threshold} or more. Lower --threshold.")
+            tell(f"{name}: nobody is found with a score of {threshold} or more. Lower --threshold.")
     if "cross_scale" not in model.embedding:
-        typer.echo("no attention is drawn: this model gathers nothing over the pyramid (cross_scale=none).")
-    typer.echo(f"{output}: {sum(len(files) for files in drawn.values())} pictures of {len(drawn)} scenes")
+        tell("no attention is drawn: this model gathers nothing over the pyramid (cross_scale=none).")
+    tell(f"{output}: {sum(len(files) for files in drawn.values())} pictures of {len(drawn)} scenes")
 
 
 def _place_faults(root: Path | None, scenes: list[str], images: list[Path]) -> list[str]:
@@ -116,7 +116,7 @@ def _of_dataset(dataset: PersonSearchDataset, names: list[str]) -> Pictures:
     test, train = dataset.split("test"), dataset.split("train")
     if not names:
         names = _crowded(test)
-        typer.echo(f"the {len(names)} test scenes with most people (of equals some at random): {', '.join(names)}")
+        tell(f"the {len(names)} test scenes with most people (of equals some at random): {', '.join(names)}")
     if unknown := [name for name in names if name not in test.positions and name not in train.positions]:
         known = [*test.names, *train.names]
         near = {name: get_close_matches(name, known, n=1, cutoff=0) for name in unknown}

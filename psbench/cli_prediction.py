@@ -10,7 +10,7 @@ import typer
 
 from psbench.cli_judging import Data, Root
 from psbench.doctor import require_zoo
-from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options, telling_when_stopped
+from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options, tell, telling_when_stopped
 
 if TYPE_CHECKING:
     from psbench.zoo.weights import WeightsInfo
@@ -150,7 +150,7 @@ def predict(
             **common,
         )
     if process.is_main_process:
-        typer.echo(f"{output}: {_summary(output, task)}")
+        tell(f"{output}: {_summary(output, task)}")
     # GPUs' connections that are left to the interpreter's end are warned of.
     process.destroy_process_group()
 

@@ -9,7 +9,7 @@ import typer
 
 from psbench.cli_judging import Cbgm, Data, Folder, Keep, Preset, Root, Threshold, cbgm_of
 from psbench_data import InputError
-from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options
+from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options, tell
 
 
 @complain_on_input_error
@@ -78,9 +78,9 @@ def rank(
         figures=figures,
         progress=True,
     )
-    typer.echo(str(output))
+    tell(str(output))
     if figures is not None:
-        typer.echo(f"{figures}: the figures, as PNG and SVG")
+        tell(f"{figures}: the figures, as PNG and SVG")
 
 
 def _run_faults(folder: Path) -> list[str]:

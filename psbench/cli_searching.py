@@ -11,7 +11,7 @@ import typer
 
 from psbench.doctor import require_zoo
 from psbench_data import InputError
-from psbench_data.console import list_input_errors
+from psbench_data.console import list_input_errors, tell
 from psbench_data.faults import Collected
 from psbench_data.names import given_path
 
@@ -109,15 +109,15 @@ def search(
     )
     if process.is_main_process:
         if box is not None:
-            typer.echo(f"query: --box {shown_box(found.box)}")
+            tell(f"query: --box {shown_box(found.box)}")
         write_found(found, output)
         if json_output is not None:
             with new_file(json_output) as partial:
                 partial.write_text(found.to_json(), encoding="utf-8")
-        typer.echo(found.table())
-        typer.echo(f"\n{found.summary()}\n{CAUTION}")
+        tell(found.table())
+        tell(f"\n{found.summary()}\n{CAUTION}")
         _tell_unreadable(found.unreadable)
-        typer.echo(f"{output}")
+        tell(f"{output}")
     process.destroy_process_group()
 
 
@@ -157,7 +157,7 @@ def index(
         method=method,
     )
     if process.is_main_process:
-        typer.echo(f"{output}: {done.summary()}")
+        tell(f"{output}: {done.summary()}")
         _tell_unreadable(done.unreadable)
     process.destroy_process_group()
 
@@ -241,7 +241,7 @@ def _chosen_box(model: Any, query: Path, output: Path, threshold: float | None, 
         chosen = _asked(query, people, output)
     box = people.boxes[chosen]
     why = "the only person" if count == 1 else "chosen" if ask else f"the largest of {count} people"
-    typer.echo(f"query: {why}, --box {shown_box(box)}, score {people.scores[chosen]:.2f}")
+    tell(f"query: {why}, --box {shown_box(box)}, score {people.scores[chosen]:.2f}")
     return box.tolist()
 
 
@@ -261,8 +261,8 @@ def _asked(query: Path, people: People, output: Path) -> int:
     picture = write_choice(query, people.boxes, output.with_name(f"{output.stem}-people.jpg"))
     try:
         for number, (box, score) in enumerate(zip(people.boxes, people.scores, strict=True), start=1):
-            typer.echo(f"{number:>4}  box {shown_box(box):<22}score {score:.2f}")
-        typer.echo(f"These people are numbered in {picture}")
+            tell(f"{number:>4}  box {shown_box(box):<22}score {score:.2f}")
+        tell(f"These people are numbered in {picture}")
         return typer.prompt("Which one", value_proc=number_of) - 1
     finally:
         # In a folder of pictures it would be taken for one of them.
@@ -273,4 +273,4 @@ def _tell_unreadable(faults: Any) -> None:
     if faults:
         from psbench.matches import left_out
 
-        typer.echo("\n  - ".join([f"warning: {left_out(faults)}:", *faults]), err=True)
+        tell("\n  - ".join([f"warning: {left_out(faults)}:", *faults]), err=True)

@@ -11,7 +11,7 @@ import typer
 from psbench.cli_judging import Data, Root
 from psbench.doctor import require_zoo
 from psbench_data import InputError
-from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options, telling_when_stopped
+from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options, tell, telling_when_stopped
 
 Changes = Annotated[list[str], typer.Option("--set", help="Change a value, e.g. optimizer.lr=0.01. Repeatable.")]
 
@@ -83,11 +83,11 @@ def train(
             )
     except NonFiniteLossError as error:
         if this_process().is_main_process:
-            typer.echo(f"stopped: {error}", err=True)
+            tell(f"stopped: {error}", err=True)
         raise typer.Exit(1) from None
     process = this_process()
     if process.is_main_process:
-        typer.echo(f"{output}: {run.record.steps} steps in {run.record.seconds:.0f} s on {run.record.hardware}")
+        tell(f"{output}: {run.record.steps} steps in {run.record.seconds:.0f} s on {run.record.hardware}")
     # GPUs' connections that are left to the interpreter's end are warned of.
     process.destroy_process_group()
 

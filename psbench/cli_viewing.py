@@ -9,7 +9,7 @@ import typer
 
 from psbench.cli_judging import Data, Root
 from psbench_data import InputError
-from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options
+from psbench_data.console import DatasetOptions, complain_on_input_error, parsed_options, tell
 
 
 @complain_on_input_error
@@ -64,4 +64,4 @@ def view(
             synthetic=loaded.synthetic,
             progress=True,
         )
-    typer.echo(str(place))
+    tell(str(place))

@@ -9,7 +9,7 @@ import typer
 
 from psbench.cli_training import parsed_changes
 from psbench.doctor import require_zoo
-from psbench_data.console import complain_on_input_error
+from psbench_data.console import complain_on_input_error, tell
 
 
 @complain_on_input_error
@@ -43,4 +43,4 @@ def import_weights(
         info = convert(
             model, checkpoint, path, dataset=data, keep_tables=keep_tables, overrides=parsed_changes(changes)
         )
-    typer.echo(f"{output}: {info.model} of {data}, {info.num_identities} identities")
+    tell(f"{output}: {info.model} of {data}, {info.num_identities} identities")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psbench.hardware import cpu_model
+from psbench.hub import weights_are_cached
 from psbench_data import InputError
 from psbench_data.cache import cache_folder
 
@@ -212,22 +213,11 @@ def _gpu(found: Diagnosis, torch: Any, number: int) -> str:
 
 def _pretrained() -> str:
     """Whether the weights that recipes start from are there."""
-    there, error = _attempted(_pretrained_cached)
+    there, error = _attempted(lambda: weights_are_cached(_BACKBONE))
     if error:
         return f"cannot be told ({error})"
     where = "are in the cache" if there else "are not in the cache: the first training that needs them fetches them"
     return f"those of {_BACKBONE} {where}"
-
-
-def _pretrained_cached() -> bool:
-    import timm
-    from huggingface_hub import try_to_load_from_cache
-
-    told = timm.get_pretrained_cfg(_BACKBONE)
-    place = told.hf_hub_id if told else None
-    if not isinstance(place, str):
-        return False
-    return any(isinstance(try_to_load_from_cache(place, f), str) for f in ("model.safetensors", "pytorch_model.bin"))
 
 
 def _folders(found: Diagnosis) -> None:

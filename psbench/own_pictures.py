@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from psbench_data import InputError, Scene, Scenes
+from psbench_data.images import opened_image
 from psbench_data.scenes import scenes_table
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ ENDINGS = frozenset(
     [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif"]
 )
 """Of files that are taken for pictures, in small or capital letters."""
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-"""What is decoded. Pillow would hand some of the others to programs outside, whatever a file is called."""
 _BEYOND = 2
 """Pixels that a box may reach beyond its picture."""
 _TURNED = (5, 6, 7, 8)
@@ -40,10 +39,10 @@ class OwnPicture(Scene):
 
     def image_size(self) -> tuple[int, int] | None:
         """See `Scene`."""
-        from PIL import Image
-
         try:
-            with Image.open(self.path, formats=_FORMATS) as image:
+            with warnings.catch_warnings(), opened_image(self.path, headers_only=True) as image:
+                # Decoding says what there is to say.
+                warnings.simplefilter("ignore")
                 turned = image.getexif().get(0x0112) in _TURNED
                 return image.size[::-1] if turned else image.size
         except Exception:
@@ -121,14 +120,13 @@ def decoded(path: Path) -> Image:
 
     try:
         with warnings.catch_warnings():
-            # Pillow speaks of oddities that can be read all the same, and warns of sizes before it refuses them.
+            # Pillow speaks of oddities that can be read all the same.
             warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as image:
+            with opened_image(path) as image:
                 return _eight_bits(ImageOps.exif_transpose(image)).convert("RGB")
     except FileNotFoundError:
         raise InputError(f"{printable(path)}: there is no such file.") from None
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
         raise InputError(f"{printable(path)}: too many pixels ({error}). Give a smaller copy.") from None
     # Pillow meets damaged files with OSError, SyntaxError, TypeError, struct.error, ...
     except Exception as error:

@@ -5,14 +5,43 @@ A killed process leaves at most a hidden `.name.xxxxxxxx` beside it, which nothi
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from psbench_data.errors import InputError
 from psbench_data.names import given_path
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FULL = frozenset({errno.ENOSPC, errno.EFBIG, *([errno.EDQUOT] if hasattr(errno, "EDQUOT") else [])})
+"""What only writing meets: a full disk, a file larger than allowed, a used up share of the disk."""
+
+
+@contextmanager
+def naming(path: Path, partial: Path | None = None) -> Iterator[None]:
+    """Let an error of writing that names no file, or one that is below `partial` and will be gone, name `path`.
+
+    Raises:
+        OSError: of the same kind.
+    """
+    try:
+        yield
+    except OSError as error:
+        unnamed = error.filename is None and error.errno in FULL
+        # Of two, one was copied or renamed to the other.
+        names = [Path(name) for name in (error.filename, error.filename2) if isinstance(name, str | Path)]
+        ours = partial is not None and any(name.is_relative_to(partial) for name in names)
+        if not unnamed and not ours:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from error
 
 
 @contextmanager
@@ -22,6 +51,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises:
         InputError: `path` exists and is not an empty folder, or cannot be made; if that is only found out when the
             work is done, the temporary folder stays and the message names it.
+        OSError: something in it cannot be written.
     """
     given, path = path, given_path(path).resolve()
     partial = _beside(path)
@@ -32,9 +62,12 @@ def new_folder(path: Path) -> Iterator[Path]:
             )
         partial.mkdir(parents=True)
     except OSError as error:
-        raise InputError(f"{given}: this folder cannot be made ({error}). Give one in a writable place.") from error
+        raise InputError(
+            f"{given}: this folder cannot be made ({error.strerror}). Give one in a writable place."
+        ) from error
     try:
-        yield partial
+        with naming(given, partial):
+            yield partial
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -44,7 +77,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         partial.replace(path)
     except OSError as error:
         raise InputError(
-            f"{given}: cannot be made now ({error}). The finished work is in {partial}: move it."
+            f"{given}: cannot be made now ({error.strerror}). The finished work is in {partial}: move it."
         ) from error
 
 
@@ -53,7 +86,7 @@ def place_faults(path: Path | None) -> list[str]:
     if path is None:
         return []
     if path.is_dir():
-        return [f"{path}: is a folder, expected the name of a file to write."]
+        return [f"{path}: is a folder, expected the name of a file to write. Give one in it."]
     inside = next((parent for parent in path.resolve().parents if parent.exists()), None)
     if inside is not None and not inside.is_dir():
         return [f"{path}: cannot be written, as {inside} is a file. Give another name."]
@@ -62,14 +95,28 @@ def place_faults(path: Path | None) -> list[str]:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """Yield the name of a temporary file beside `path`; it replaces `path` when the block ends without an exception."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Yield the name of a temporary file beside `path`; it replaces `path` when the block ends without an exception.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     partial = _beside(path)
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with naming(path, partial):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            partial.replace(path)
+        finally:
+            # The first error tells more than that there is nothing to remove.
+            with suppress(OSError):
+                partial.unlink()
+
+
+def write_image(image: Image, path: Path, form: Literal["JPEG", "PNG"], **options: Any) -> None:
+    """Write a picture whole, or fail: where a disk becomes full, Pillow itself leaves half a JPEG and says nothing."""
+    stream = io.BytesIO()
+    image.save(stream, form, **options)
+    path.write_bytes(stream.getvalue())
 
 
 def _beside(path: Path) -> Path:

@@ -14,6 +14,7 @@ from psbench_data.console import (
     complain_on_input_error,
     complete_dataset,
     parsed_options,
+    tell,
     version_option,
 )
 
@@ -34,6 +35,7 @@ def _main(version: Annotated[bool, version_option("psbench-data")] = False) -> N
 
 
 @app.command("list")
+@complain_on_input_error
 def list_datasets() -> None:
     """Name the datasets that can be loaded.
 
@@ -43,7 +45,7 @@ def list_datasets() -> None:
     from psbench_data.terms import terms
 
     for name in available():
-        typer.echo(f"{name:12}  {terms(name).title:16}  {terms(name).status}")
+        tell(f"{name:12}  {terms(name).title:16}  {terms(name).status}")
 
 
 @app.command("terms")
@@ -69,13 +71,13 @@ def print_terms(
     if markdown:
         if name:
             raise InputError("terms: --markdown prints the terms of all; leave the name out.")
-        typer.echo(terms_page.markdown_page(), nl=False)
+        tell(terms_page.markdown_page(), nl=False)
         return
     known = [*available(), "weights"]
     if name and name not in known:
         raise InputError(f"no terms are known of {name!r}. {near_names(name, known)}")
     parts = [name] if name else known
-    typer.echo("\n\n".join(terms_page.print_weights() if n == "weights" else terms.print_terms(n) for n in parts))
+    tell("\n\n".join(terms_page.print_weights() if n == "weights" else terms.print_terms(n) for n in parts))
 
 
 @app.command()
@@ -88,13 +90,13 @@ def summary(name: _Name, root: _Root, option: DatasetOptions = None) -> None:
     from psbench_data import load
 
     dataset = load(name, root=root, **parsed_options(option))
-    typer.echo(f"{dataset.title}: {dataset.origin}, fingerprint {dataset.fingerprint[:12]}\n")
-    typer.echo(dataset.summary().to_string())
-    typer.echo("")
+    tell(f"{dataset.title}: {dataset.origin}, fingerprint {dataset.fingerprint[:12]}\n")
+    tell(dataset.summary().to_string())
+    tell("")
     if dataset.protocols:
-        typer.echo(dataset.protocol_summary().to_string())
+        tell(dataset.protocol_summary().to_string())
     else:
-        typer.echo(f"no protocol: there is nobody to search for. `psbench-data doctor {root}` says what is missing.")
+        tell(f"no protocol: there is nobody to search for. `psbench-data doctor {root}` says what is missing.")
 
 
 @app.command("doctor")
@@ -124,10 +126,10 @@ def examine(
         options = parsed_options(option)
         report = doctor(root, name, images=images, protocols=protocol or None, progress=True, options=options)
     except InputError as error:
-        typer.echo(f"error: {error}", err=True)
+        tell(f"error: {error}", err=True)
         raise typer.Exit(2) from None
     width = min(shutil.get_terminal_size().columns, 120)
-    typer.echo(report.to_json() if as_json else report.text(width))
+    tell(report.to_json() if as_json else report.text(width))
     raise typer.Exit(report.exit_status)
 
 
@@ -166,6 +168,7 @@ def synthesize(
     """
     from psbench_data.errors import InputError
     from psbench_data.synthetic.formats import default_spec, official_spec, write
+    from psbench_data.synthetic.tree import holds
 
     changes: dict[str, object] = {
         name: value
@@ -186,13 +189,15 @@ def synthesize(
     if sheet and no_images:
         raise InputError("synthesize: a contact sheet needs the pictures; leave --no-images out.")
     spec = official_spec(format_name, seed) if official else default_spec(format_name, seed=seed, **changes)
-    write(format_name, spec, root, images=not no_images, progress=True)
-    typer.echo(f"{root}: {spec.train_scenes} train and {spec.test_scenes} test scenes in the format of {format_name}")
+    # Where the sheet alone could not be written the last time, the same command does what is left.
+    if sheet is None or not holds(format_name, spec, root):
+        write(format_name, spec, root, images=not no_images, progress=True)
+    tell(f"{root}: {spec.train_scenes} train and {spec.test_scenes} test scenes in the format of {format_name}")
     if sheet:
         from psbench_data.synthetic.sheet import contact_sheet
 
         contact_sheet(root, sheet)
-        typer.echo(sheet)
+        tell(sheet)
 
 
 def _export_hf(dataset: Any, output: Path, images: bool) -> None:
@@ -254,7 +259,7 @@ def export(
     if form not in _EXPORTS:
         raise InputError(f"export does not know the form {form!r}. {near_names(form, _EXPORTS)}")
     _EXPORTS[form](load(name, root=root, **parsed_options(option)), output, with_images)
-    typer.echo(output)
+    tell(output)
 
 
 if __name__ == "__main__":

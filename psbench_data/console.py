@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import re
@@ -11,7 +12,9 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
+from psbench_data.atomic import FULL
 from psbench_data.errors import InputError, listed
+from psbench_data.names import harmless
 
 DatasetOptions = Annotated[
     list[str] | None,
@@ -24,17 +27,22 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+def tell(words: object, *, err: bool = False, nl: bool = True) -> None:
+    """Print, as `typer.echo` does: what names from outside may hold cannot control the terminal."""
+    typer.echo(harmless(str(words)), err=err, nl=nl)
+
+
 def version_option(program: str) -> Any:
     """`--version` of a command, which psbench and psbench-data share: they are one package."""
 
-    def tell(asked: bool) -> None:
+    def show(asked: bool) -> None:
         if asked:
             from importlib.metadata import version
 
-            typer.echo(f"{program} {version('psbench')}")
+            tell(f"{program} {version('psbench')}")
             raise typer.Exit
 
-    return typer.Option("--version", callback=tell, is_eager=True, help="Print the version and end.")
+    return typer.Option("--version", callback=show, is_eager=True, help="Print the version and end.")
 
 
 def complete_dataset(incomplete: str) -> list[str]:
@@ -79,8 +87,30 @@ def telling_when_stopped(say: Callable[[], str] | None = None) -> Iterator[None]
         yield
     except KeyboardInterrupt:
         if os.environ.get("RANK", "0") == "0":
-            typer.echo(f"stopped: {say()}" if say else "stopped", err=True)
+            tell(f"stopped: {say()}" if say else "stopped", err=True)
         raise SystemExit(130) from None
+
+
+_START_AGAIN = "Then give the same command again."
+_ROOM = f"Make room there, or give a place on another disk. {_START_AGAIN}"
+_OPEN = f"Give a place, or make it one, that your account may use. {_START_AGAIN}"
+_REMEDIES = {
+    **dict.fromkeys(FULL, _ROOM),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _OPEN),
+    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY), "Give another name."),
+    errno.ENOENT: f"It may have been removed meanwhile: put it back. {_START_AGAIN}",
+}
+
+
+def refusal(error: OSError) -> str:
+    """What the file system refused, as a message: the file, the system's reason, and what to do."""
+    if error.errno == errno.ENOENT and error.filename is None:
+        # Of `tempfile`, which has tried them all.
+        return f"{error.strerror}. Make room in one of these, or name another folder in TMPDIR. {_START_AGAIN}"
+    # Files are named where they are written; what is not is printed.
+    name = error.filename or ("standard output" if error.errno in FULL else "a file")
+    remedy = _REMEDIES.get(error.errno or 0, f"Look after that file or its disk. {_START_AGAIN}")
+    return f"{name}: {error.strerror or error}. {remedy}"
 
 
 def _complaining(command: Callable[P, R], text: Callable[[InputError], str]) -> Callable[P, R]:
@@ -90,9 +120,9 @@ def _complaining(command: Callable[P, R], text: Callable[[InputError], str]) -> 
             with telling_when_stopped():
                 return command(*args, **kwargs)
         except InputError as error:
-            typer.echo(f"error: {text(error)}", err=True)
+            tell(f"error: {text(error)}", err=True)
         except OSError as error:
-            typer.echo(f"error: {error.filename or 'a file'}: {error.strerror or error}", err=True)
+            tell(f"error: {refusal(error)}", err=True)
         raise typer.Exit(1) from None
 
     return wrapped

@@ -29,6 +29,15 @@ def told_as_input_error(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def told_of(path: Path | str, instead_of: str = "") -> Iterator[None]:
+    """Have every fault that is found within the block begin with a file, `instead_of` some other beginning."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {fault.removeprefix(instead_of)}" for fault in error.faults) from None
+
+
 class Collected:
     """Raises, when its block ends, one InputError with the faults of all its steps.
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from psbench_data.columns import flat_values, list_offsets, lists, vectors
 from psbench_data.errors import InputError
+from psbench_data.images import opened_image
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,10 +53,8 @@ class Scene:
         Raises:
             InputError: the file is missing or does not decode.
         """
-        from PIL import Image
-
         try:
-            with Image.open(self.path) as image:
+            with opened_image(self.path) as image:
                 return image.convert("RGB")
         except FileNotFoundError:
             raise InputError(
@@ -74,10 +73,8 @@ class Scene:
 
         None where it cannot be told: decoding will say what is wrong with the file.
         """
-        from PIL import Image
-
         try:
-            with Image.open(self.path) as image:
+            with opened_image(self.path, headers_only=True) as image:
                 return image.size
         except Exception:
             return None

@@ -150,7 +150,7 @@ def test_doctor_finds_this_installation_well() -> None:
         (["predict", "FOLDER/data", "--root", "FOLDER/data", "--output", "x"], "not a finished run"),
         (
             ["predict", "FOLDER/run", "--root", "FOLDER/data", "--output", "FOLDER/predictions"],
-            "something here already",
+            "holds other predictions",
         ),
         (["train", "seqnett", "--root", "FOLDER/data", "--output", "x"], "there is no recipe"),
         (["train", "seqnet", "--root", "FOLDER/data", "--output", "x", "--set", "lr"], "expected NAME=VALUE"),

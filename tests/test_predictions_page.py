@@ -92,9 +92,9 @@ def test_tables_of_the_page_list_what_there_is() -> None:
     fields = set(predictions_folder.Manifest.model_fields)
     assert set(_names_after("`manifest.json`, one JSON object")) == fields
     assert {"file", "rows", "sha256"} == set(predictions_folder.Shard.model_fields)
-    assert _names_after("`scenes-*.parquet`:") == predictions_folder._detection_schema(8, named=True).names
-    assert _names_after("`queries.parquet`:") == predictions_folder._query_schema(8).names
-    assert _names_after("## Pairwise predictions") == pairwise_folder._pair_schema().names
+    assert _names_after("`scenes-*.parquet`:") == predictions_folder.detection_schema(8, named=True).names
+    assert _names_after("`queries.parquet`:") == predictions_folder.query_schema(8).names
+    assert _names_after("## Pairwise predictions") == pairwise_folder.pair_schema().names
     said = re.search(r"schema_version, kind \"pairwise\", (.*?) as above;\s+(.*?) \(a file each\), (\w+) \(", PAGE)
     assert said
     words = {*re.split(r", | and ", f"{said[1]}, {said[2]}"), said[3], "schema_version", "kind"}

@@ -23,6 +23,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from psbench.leaderboard.card import Card, Line, Named
 from psbench_data import InputError
 from psbench_data.atomic import new_file
+from psbench_data.names import is_device
 from psbench_data.validation import file_error
 
 _CHECKED = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -189,7 +190,8 @@ def board_of(dataset: str, options: Mapping[str, Any], *, synthetic: bool) -> st
 
 def file_name_of(method: str) -> str:
     """Of the entry of a method, by its name."""
-    return f"{slug(method)}.json"
+    name = slug(method)
+    return f"{name}-method.json" if is_device(name) else f"{name}.json"
 
 
 def slug(name: str, *, keep: str = "") -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from psbench.leaderboard.folder import PUBLISHED, read_folder
 from psbench.leaderboard.reported import Reported
 from psbench.leaderboard.rows import FAMILIES, KINDS, SUPERVISIONS
 from psbench.leaderboard.sizes import Sizes, gallery_sizes
+from psbench.reporting.markdown import plain_words
 from psbench_data import InputError
 from psbench_data.atomic import new_file
 
@@ -82,7 +81,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"slug": slug, "md": _markdown, "sentence": _sentence}
+    environment.filters |= {"slug": slug, "md": plain_words, "sentence": _sentence}
     environment.globals |= {
         "families": FAMILIES,
         "kinds": KINDS,
@@ -122,11 +121,6 @@ def _sources(reported: Iterable[Reported]) -> list[Source]:
     counts = Counter((row.source, row.address) for row in reported)
     ordered = sorted(counts.items(), key=lambda item: (item[0][0].casefold(), item[0]))
     return [Source(words, address, rows, f"source-{i}") for i, ((words, address), rows) in enumerate(ordered, start=1)]
-
-
-def _markdown(words: str) -> str:
-    """Text of anybody's as plain text of a Markdown table."""
-    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(words, quote=False))
 
 
 def _sentence(words: str) -> str:

@@ -131,7 +131,7 @@ def draw_curves(sheet: Sheet, *, title: str) -> Figure:
             axes.set_visible(False)
         for axes, panel in zip(grid, drawn, strict=False):
             _draw(figure, axes, panel, axis)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", parse_math=False)
         figure.text(0.012, 0.06 / height, _words(drawn), fontsize=7.5, color=SOFT, va="bottom")
     return figure
 

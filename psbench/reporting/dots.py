@@ -44,11 +44,11 @@ def draw_dots(sheet: Sheet, *, title: str) -> Figure:
         for axes, column in zip(grid.ravel(), panels, strict=False):
             _panel(axes, sheet.lines, places, column)
         grid[0, 0].set_ylim(max(places) + 0.7, min(places) - 0.7)
-        grid[0, 0].set_yticks(places, [_name(line) for line in sheet.lines])
+        grid[0, 0].set_yticks(places, [_name(line) for line in sheet.lines], parse_math=False)
         for first in grid[:, 0]:
             for tick, line in zip(first.get_yticklabels(), sheet.lines, strict=True):
                 tick.set_color(QUOTED if line.reported_only else INK)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", parse_math=False)
         _legend(figure, sheet)
     return figure
 

@@ -48,6 +48,7 @@ def name_ends(figure: Figure, axes: Axes, ends: Sequence[End]) -> None:
             va="center",
             arrowprops=leader | {"color": end.colour},
             gid=end.gid,
+            parse_math=False,
         )
         assert name.arrow_patch is not None
         name.arrow_patch.set_gid(end.gid and f"{end.gid}-leader")
@@ -66,6 +67,7 @@ def name_where(axes: Axes, ends: Sequence[End]) -> None:
             fontweight="bold" if end.bold else "normal",
             va="center",
             gid=end.gid,
+            parse_math=False,
         )
 
 

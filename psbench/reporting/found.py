@@ -16,7 +16,7 @@ from psbench.own_pictures import decoded, printable
 from psbench.reporting.pages import write_rendered
 from psbench.reporting.pictures import Mark, MarkKind, data_url, drawn
 from psbench_data import InputError
-from psbench_data.atomic import new_file
+from psbench_data.atomic import new_file, write_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -80,7 +80,8 @@ def write_choice(picture: Path, boxes: np.ndarray, path: Path) -> Path:
     marks = [Mark(box, "person", str(number)) for number, box in enumerate(boxes, start=1)]
     image = decoded(picture)
     with new_file(path) as partial:
-        drawn(image, marks, height=min(_CHOICE_HEIGHT, max(image.height, _QUERY_HEIGHT))).save(partial, "JPEG")
+        shown = drawn(image, marks, height=min(_CHOICE_HEIGHT, max(image.height, _QUERY_HEIGHT)))
+        write_image(shown, partial, "JPEG")
     return path
 
 

@@ -14,6 +14,8 @@ _ESCAPES = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
+    # At the beginning of a line these would belong to the end of the one before.
+    **{character: f"{{{character}}}" for character in "[]*"},
     "†": r"\textdagger{}",
     "°": r"\textdegree{}",
     "\N{MINUS SIGN}": "$-$",
@@ -102,4 +104,4 @@ def _cell(cell: Text) -> str:
 
 def escaped(words: str) -> str:
     """Text as LaTeX takes it."""
-    return re.sub(r".", lambda match: _ESCAPES.get(match[0], match[0]), words, flags=re.DOTALL)
+    return re.sub(r".", lambda match: _ESCAPES.get(match[0], match[0]), " ".join(words.split()))

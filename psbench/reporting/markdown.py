@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Sequence
 
@@ -25,7 +26,7 @@ def to_markdown(sheet: Sheet, *, level: int = 1) -> str:
             lines.append(markdown_row([f"*{block.heading}*"], len(headings)))
         lines += [markdown_row(_cells(line, columns)) for line in block.lines]
     warning = [f"> **{SYNTHETIC.partition(':')[0]}:**{SYNTHETIC.partition(':')[2]}"] if sheet.synthetic else []
-    notes = [f"[{i}] {_escaped(note)}" for i, note in enumerate(sheet.notes, start=1)]
+    notes = [f"[{i}] {plain_words(note)}" for i, note in enumerate(sheet.notes, start=1)]
     parts = [f"{'#' * level} {sheet.table.title}", *warning, "\n".join(lines), *explanations(sheet), *notes]
     return "\n\n".join(parts) + "\n"
 
@@ -36,7 +37,7 @@ def _heading(column: Shown) -> str:
 
 
 def _cells(line: Line, columns: Sequence[Shown]) -> list[str]:
-    labels = [_escaped(label(line, i)) for i in range(len(line.labels))]
+    labels = [plain_words(label(line, i)) for i in range(len(line.labels))]
     return labels + [_cell(text(line, column)) for column in columns]
 
 
@@ -53,8 +54,13 @@ def _cell(cell: Text) -> str:
 def markdown_row(cells: Sequence[str], width: int = 0) -> str:
     """A row of a Markdown table, empty cells added up to `width`."""
     cells = [*cells, *[""] * (width - len(cells))]
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(re.sub(r"\\.|(\|)", _escaped, cell) for cell in cells) + " |"
 
 
-def _escaped(words: str) -> str:
-    return re.sub(r"([*_\\])", r"\\\1", words)
+def _escaped(found: re.Match[str]) -> str:
+    return r"\|" if found[1] else found[0]
+
+
+def plain_words(words: str) -> str:
+    """Text of anybody's as plain text of one line: no markup, no HTML, no further cell of a table."""
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(" ".join(words.split()), quote=False))

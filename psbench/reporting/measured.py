@@ -219,7 +219,7 @@ def from_json(text: str | bytes) -> Measured:
     Raises:
         ValueError: it is something else.
     """
-    return TypeAdapter(Measured).validate_python(json.loads(text))
+    return TypeAdapter(Measured).validate_json(text)
 
 
 def _interval(evaluation: Evaluation, metric: str) -> tuple[float | None, float | None]:

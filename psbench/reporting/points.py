@@ -219,7 +219,7 @@ def _note(figure: Figure, words: str) -> None:
 def _save(figure: Figure, path: Path, title: str) -> Path:
     import matplotlib as mpl
 
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", parse_math=False)
     # Equal drawings are equal files.
     with mpl.rc_context({"svg.hashsalt": "psbench"}), new_file(path) as partial:
         figure.savefig(partial, bbox_inches="tight", metadata=_UNSAID[path.suffix])

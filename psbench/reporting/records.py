@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
@@ -14,6 +15,8 @@ from psbench.reporting.layout import SYNTHETIC, explanations
 from psbench.reporting.sheet import Block, Entry, Line, Sheet
 from psbench.reporting.table import Columns
 
+_FORMULA = tuple("=+-@＝＋－＠")  # noqa: RUF001
+"""What a spreadsheet takes text for that begins so, and computes it; the wide ones as well."""
 _OF_PUBLISHED = ("dataset", "protocol", "gallery_size")
 
 
@@ -36,7 +39,7 @@ def records(sheet: Sheet) -> list[dict[str, Any]]:
 
 
 def to_csv(sheet: Sheet) -> str:
-    """Its records; a column that a record lacks is empty."""
+    """Its records; a column that a record lacks is empty. Text that a spreadsheet would compute begins with `'`."""
     rows = records(sheet)
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
@@ -105,4 +108,12 @@ def _plain(value: Any) -> Any:
     """A value as CSV takes it."""
     if isinstance(value, bool):
         return int(value)
+    if isinstance(value, str):
+        # Some programs end a row where a line ends, even within a cell.
+        words = " ".join(value.split())
+        return f"'{words}" if words.startswith(_FORMULA) and not _is_number(words) else words
     return json.dumps(value) if isinstance(value, Mapping | list | tuple) else value
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[+-]?\d+(\.\d*)?(e[+-]?\d+)?", text, re.ASCII | re.IGNORECASE) is not None

@@ -61,9 +61,8 @@ def write_run_curves(
         panels[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
         panels[-1].xaxis.set_major_formatter("{x:,.0f}")
         figure.text(0.012, -0.005, note, fontsize=7.5, color=_WORDS, va="top")
-        figure.suptitle(
-            f"{title}{' (synthetic data)' if synthetic else ''}", x=0.01, ha="left", fontsize=11, fontweight="bold"
-        )
+        words = f"{title}{' (synthetic data)' if synthetic else ''}"
+        figure.suptitle(words, x=0.01, ha="left", fontsize=11, fontweight="bold", parse_math=False)
         with new_file(path) as partial:
             figure.savefig(partial, bbox_inches="tight", metadata={"Software": None})
     return path
@@ -125,7 +124,7 @@ def _draw_validations(figure: Figure, axes: Axes, validations: pd.DataFrame) -> 
         )
         at = float(validations["step"].iloc[-1])
         ends.append(End(at, values.iloc[-1], f"{name} {values.iloc[-1]:.1f}", colour))
-    axes.set_ylabel(f"{validations['protocol'].iloc[-1]}\n(%)")
+    axes.set_ylabel(f"{validations['protocol'].iloc[-1]}\n(%)", parse_math=False)
     axes.grid(axis="y", color=_FAINT, linewidth=0.5)
     name_ends(figure, axes, ends)
 

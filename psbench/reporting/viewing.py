@@ -14,7 +14,7 @@ from psbench.reporting.pictures import Mark, data_url, drawn, require_images
 from psbench.reporting.ranking_rows import Shot, person_name
 from psbench.reporting.style import css_colours
 from psbench_data import UNLABELED, InputError, Protocol, Scene, Scenes
-from psbench_data.atomic import new_folder
+from psbench_data.atomic import new_folder, write_image
 from psbench_data.errors import near_names
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def write_pictures(
     } | {f"query-{view.query:05d}": view.draw for view in queries}
     with new_folder(folder) as partial:
         for name in _bar(pictures, "pictures", "picture", progress):
-            pictures[name]().save(partial / f"{name}.png")
+            write_image(pictures[name](), partial / f"{name}.png", "PNG")
     return folder
 
 

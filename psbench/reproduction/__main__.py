@@ -11,6 +11,7 @@ import threading
 
 from psbench.reproduction.tasks import Task
 from psbench_data import InputError
+from psbench_data.console import refusal
 
 
 def main() -> int:
@@ -22,6 +23,9 @@ def main() -> int:
     except InputError as error:
         for fault in error.faults:
             print(f"error: {fault}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {refusal(error)}", file=sys.stderr)
         return 1
     return 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -17,7 +16,8 @@ from psbench.reproduction.rows import Cell, CostRow, MeasuredRow, Script, Write
 from psbench.reproduction.tasks import Make, Measure, Task
 from psbench.reproduction.workspace import Workspace
 from psbench_data import InputError
-from psbench_data.console import telling_when_stopped
+from psbench_data.console import refusal, tell, telling_when_stopped
+from psbench_data.names import harmless
 
 Report = Callable[[list[list[Measured | MeasuredCost]], Path], list[Path]]
 """Makes files, in a folder, of what was measured for each of several scripts."""
@@ -76,7 +76,9 @@ def run_scripts(
             require_zoo()
             _carry_out(arguments, scripts, report)
     except InputError as error:
-        parser.exit(1, f"error: {error}\n")
+        parser.exit(1, harmless(f"error: {error}\n"))
+    except OSError as error:
+        parser.exit(1, harmless(f"error: {refusal(error)}\n"))
 
 
 def _carry_out(arguments: argparse.Namespace, scripts: Sequence[Script], report: Report | None) -> None:
@@ -91,14 +93,14 @@ def _carry_out(arguments: argparse.Namespace, scripts: Sequence[Script], report:
     if arguments.plan:
         from psbench.reproduction.estimate import plan_text
 
-        print(plan_text(plan, works, workspace, machine, at_once=at_once))
+        tell(plan_text(plan, works, workspace, machine, at_once=at_once))
         return
     for reason, cells in plan.impossible.items():
-        print(f"not measured: {'; '.join(cells)} ({reason})", file=sys.stderr)
+        tell(f"not measured: {'; '.join(cells)} ({reason})", err=True)
     tasks = [Task(folder=folder, work=work) for work in works]
     faults = carry_out(tasks, machine, at_once=at_once, progress=workspace.progress)
     for path in _write(scripts, plan, workspace, report):
-        print(path)
+        tell(path)
     # What there is has been written all the same.
     if faults:
         raise InputError(fault for of_task in faults.values() for fault in of_task)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from psbench_data import Scene
+from psbench_data.images import opened_image
 
 
 def image_tensor(scene: Scene) -> Tensor:
@@ -53,7 +53,7 @@ def _jpeg(path: Path) -> Tensor | None:
     """A file as `jpeg_tensor`; None if it is something else, or damaged."""
     try:
         content = path.read_bytes()
-        with Image.open(io.BytesIO(content), formats=["JPEG"]) as header:
+        with opened_image(content) as header:
             plain = header.format == "JPEG" and header.mode in ("RGB", "L")
         return jpeg_tensor(content) if plain else None
     # Pillow meets damaged files with all kinds of exceptions.

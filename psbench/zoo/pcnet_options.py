@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 from psbench.zoo.layers.c4 import Weight
 from psbench.zoo.layers.contextual_points import DistanceLoss
 from psbench.zoo.layers.cross_scale import Averaged, TripletLoss
-from psbench.zoo.layers.faster_rcnn import Positive, Share
+from psbench.zoo.layers.faster_rcnn import Positive, Several, Share
 from psbench.zoo.layers.oim import OIMLossOptions
 from psbench.zoo.layers.pcnet_head import Order
 
@@ -87,11 +87,11 @@ class PCNetOptions(OIMLossOptions):
     pyramid_channels: Positive = 256
     anchor_sizes: AnchorSizes = (32, 64, 128, 256, 512)
     anchor_ratios: Ratios = (2.0,)
-    octave_scales: Positive = 1
+    octave_scales: Several = 1
     order: Order = "reid_first"
     contextual_points: bool = True
     kernel: Annotated[tuple[Positive, Positive], AfterValidator(_odd)] = (3, 3)
-    head_convs: Positive = 1
+    head_convs: Several = 1
     head_width: Positive = 256
     shared_tower: bool = False
     distance_loss: DistanceLoss | Literal["none"] = "paper"
@@ -153,6 +153,6 @@ class PCNetMultianchorOptions(PCNetOptions):
     """Of the form with four anchors at each location (the dagger of tables 5 and 6)."""
 
     anchor_ratios: Ratios = (1.0, 2.0)
-    octave_scales: Positive = 2
-    head_convs: Positive = 4
+    octave_scales: Several = 2
+    head_convs: Several = 4
     shared_tower: bool = True

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from psbench.zoo.layers.faster_rcnn import Positive
+from psbench.zoo.layers.faster_rcnn import Positive, Several
 
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 _STRIDE = 16
@@ -56,7 +56,7 @@ class ReIDPCBOptions(ReIDOptions):
     """
 
     last_stride: Literal[1, 2] = 1
-    stripes: Positive = 6
+    stripes: Several = 6
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     reduced_dim: Positive = 256
     reduction: Literal["own", "shared"] = "own"

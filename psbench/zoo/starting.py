@@ -77,4 +77,4 @@ def _without_strangers(model: ZooModel, given: dict[str, Tensor], same_people: b
 
 
 def _fits(value: Tensor, own: Tensor) -> bool:
-    return value.squeeze().shape == own.squeeze().shape
+    return value.squeeze().shape == own.squeeze().shape and not value.is_complex()

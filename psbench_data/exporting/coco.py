@@ -29,12 +29,14 @@ def export_coco(
         progress: whether to show a progress bar.
 
     Raises:
-        InputError: the folder has content, or images are missing that were to be copied.
+        InputError: the folder has content, or images that were to be copied are missing or do not decode.
     """
     splits = {split: dataset.split(split) for split in ("train", "test")}
     if copy_images:
-        for scenes in splits.values():
-            scenes.require_images()
+        from psbench_data.exporting.layout import require_readable_images
+
+        # Pictures alone: a link may lead to any file.
+        require_readable_images(splits, progress=progress)
     with new_folder(folder) as partial:
         for split, scenes in splits.items():
             document = _document(dataset, scenes)

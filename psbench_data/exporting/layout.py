@@ -26,6 +26,7 @@ import numpy as np
 import pyarrow as pa
 
 from psbench_data.errors import InputError
+from psbench_data.images import opened_image
 from psbench_data.scenes import UNLABELED, Scene, Scenes
 
 VERSION = 1
@@ -140,10 +141,8 @@ def _at_once(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
 
 
 def _header(path: Path) -> tuple[int, int]:
-    from PIL import Image
-
     try:
-        with Image.open(path) as image:
+        with opened_image(path, headers_only=True) as image:
             return image.height, image.width
     # Pillow meets damaged files with OSError, SyntaxError, TypeError, struct.error, ...
     except Exception:

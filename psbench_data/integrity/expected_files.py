@@ -160,7 +160,7 @@ def _lsps() -> list[ExpectedFile]:
 
 
 def _coco(root: Path, options: dict[str, Any]) -> list[ExpectedFile]:
-    exported = sorted((root / "protocols").glob("*.parquet"))
+    exported = sorted((root / "protocols").glob("[!.]*.parquet"))
     test = options.get("test", "test.json")
     # Other files are only opened where this one is not there.
     remedy = "" if is_file(root / test) else name_the_test_set(root)

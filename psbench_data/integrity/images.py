@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from psbench_data.images import opened_image
 from psbench_data.integrity.attempting import is_dir, unreadable
 from psbench_data.integrity.findings import Finding, Severity, relative
 from psbench_data.integrity.survey import FolderListing, list_folder
@@ -145,11 +146,9 @@ def _open_all(
 
 
 def _open(path: Path, depth: Depth) -> tuple[int, int, Exception | None]:
-    from PIL import Image
-
     width = height = 0
     try:
-        with Image.open(path) as image:
+        with opened_image(path, headers_only=depth != "decode") as image:
             width, height = image.size
             if depth == "decode":
                 image.load()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from psbench_data.integrity.counting import Count
 from psbench_data.integrity.expected_files import EVERYTHING, IMAGES, NOTHING
 from psbench_data.integrity.findings import TOPICS, Finding, Severity, grouped
 from psbench_data.integrity.survey import FileState
+from psbench_data.names import harmless
 
 if TYPE_CHECKING:
     from psbench_data.integrity.report import IntegrityReport
@@ -36,9 +36,8 @@ def report_text(report: IntegrityReport, width: int) -> str:
         *([*_findings(report.of_severity(severity), severity, width)] for severity in _HEADINGS),
         [*_verdict(report, width)],
     ]
-    text = "\n\n".join("\n".join(part) for part in parts if part)
     # File names may hold anything, control sequences of the terminal included.
-    return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]", lambda m: ascii(m[0])[1:-1], text)
+    return harmless("\n\n".join("\n".join(part) for part in parts if part))
 
 
 def _head(report: IntegrityReport, width: int) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,12 +13,16 @@ import torch
 from timm.models import EfficientNetFeatures, FeatureDictNet, MobileNetV3Features, load_state_dict
 from torch import Tensor, nn
 
+from psbench.hub import announce_fetching, weights_address
+from psbench.torch_files import is_plain, require_stored
 from psbench.zoo.layers.stages import Staged
 from psbench_data import InputError
 
 _EXAMPLES = "resnet50, convnext_tiny or swin_tiny_patch4_window7_224"
 IN_SEQUENCE = (FeatureDictNet, EfficientNetFeatures, MobileNetV3Features)
 """timm's feature networks whose layers run one after the other, in the order in which they are registered."""
+
+_FILE = "Give timm's or torchvision's file."
 
 
 class C4Backbone(Staged):
@@ -135,6 +138,8 @@ def feature_network(name: str, pretrained: bool | str) -> Any:
         raise InputError(f"timm has no backbone called {name!r}. Near names: {close}.")
     # Windowed transformers take images of one size only, unless they are told otherwise.
     options: dict[str, Any] = {"strict_img_size": False} if name.startswith("swin") else {}
+    if pretrained is True:
+        announce_fetching(name)
     try:
         network = timm.create_model(name, pretrained=pretrained is True, features_only=True, **options)
     # What a failed download raises depends on the transport beneath the hub's client.
@@ -142,8 +147,9 @@ def feature_network(name: str, pretrained: bool | str) -> Any:
         if pretrained is not True:
             raise
         raise InputError(
-            f"the pretrained weights of {name} could not be fetched ({type(error).__name__}). Connect, or give a file "
-            "that holds them (option pretrained: its path), or train from scratch (pretrained and freeze_stem: false)."
+            f"the pretrained weights of {name} could not be fetched ({type(error).__name__}) from "
+            f"{weights_address(name)}. Connect (and unset HF_HUB_OFFLINE), or give a file that holds them (option "
+            "pretrained: its path), or train from scratch (pretrained and freeze_stem: false)."
         ) from error
     if isinstance(pretrained, str):
         whole = timm.create_model(name, num_classes=0, **options)
@@ -204,19 +210,22 @@ def layers_in_order(network: nn.Module, stages: list[str]) -> Iterator[tuple[str
 
 def _load(network: Any, path: Path) -> None:
     """Read weights in timm's names, or in those of the files that timm converts; the classifier's are left out."""
-    from safetensors import SafetensorError
-
     convert = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
     classifier = network.pretrained_cfg.get("classifier") or ()
     left_out = tuple(f"{n}." for n in ((classifier,) if isinstance(classifier, str) else classifier))
     try:
         if not path.is_file():
             raise FileNotFoundError("there is no such file")
-        weights = load_state_dict(str(path))
+        require_stored(path, "the weights of a backbone", _FILE)
+        # Not the default of every timm: a .pth file can run code.
+        weights = load_state_dict(str(path), weights_only=True)
+        if strange := [name for name, value in weights.items() if not is_plain(value)]:
+            raise ValueError(f"{strange[0]} is no tensor of real numbers")
         if convert and not network.state_dict().keys() <= weights.keys():
             weights = convert(weights, network)
         network.load_state_dict({n: value for n, value in weights.items() if not n.startswith(left_out)})
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, AttributeError, KeyError) as error:
-        raise InputError(
-            f"{path}: not the weights of this backbone ({error}). Give timm's or torchvision's file."
-        ) from error
+    except InputError:
+        raise
+    # Of a damaged file, there is no telling what torch and timm raise.
+    except Exception as error:
+        raise InputError(f"{path}: not the weights of this backbone ({error}). {_FILE}") from error
