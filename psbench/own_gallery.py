@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from importlib.metadata import version
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -132,6 +132,12 @@ def is_gallery(folder: Path) -> bool:
     return isinstance(written, dict) and written.get("kind") == "index"
 
 
+def is_part(path: Path) -> bool:
+    """Whether something in a folder is of a kept gallery, or of the beginning of one, by its name."""
+    # With a dot before it: what a killed process leaves.
+    return path.name.lstrip(".").startswith(("people-", "pictures-", "manifest.", NEW))
+
+
 def write_gallery(gallery: OwnGallery, folder: Path) -> None:
     """Make a folder hold a gallery, in place of the one that it holds."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -152,9 +158,7 @@ def write_gallery(gallery: OwnGallery, folder: Path) -> None:
     with new_file(folder / MANIFEST) as file:
         file.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
     for path in folder.iterdir():
-        # With a dot before it: what a killed process leaves.
-        ours = path.name.lstrip(".").startswith(("people-", "pictures-", "manifest.", NEW))
-        if ours and path.name not in (MANIFEST, people, pictures):
+        if is_part(path) and path.name not in (MANIFEST, people, pictures):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
@@ -238,8 +242,8 @@ def _read_pictures(folder: Path, shard: Shard, intake: Intake) -> list[PictureFi
 
 
 def _inside(path: str) -> bool:
-    pure = PurePosixPath(path)
-    return bool(path) and not pure.is_absolute() and ".." not in pure.parts and "\0" not in path
+    pure = PurePath(path)
+    return bool(path) and not pure.anchor and ".." not in pure.parts and "\0" not in path
 
 
 def _digest(*words: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,11 @@ class PersonSearchDataset:
         self.root = source.root
         self._digest = files_digest(f"{source.name} {source.settings}", source.scene_files())
         self._splits = self._open_scenes()
+        self._synthetic = (self.root / SYNTHETIC_MARKER).is_file()
+        self._protocols: tuple[str, ...] | None = None
+        # It stays what it is now, whatever becomes of its files. What is wrong with these need not be known yet.
+        with suppress(InputError, OSError):
+            self._protocols = tuple(source.protocols())
         prints = [scenes.fingerprint for scenes in self._splits.values()]
         self.fingerprint = hashlib.sha256("/".join([self.name, *prints]).encode()).hexdigest()
 
@@ -60,8 +66,10 @@ class PersonSearchDataset:
     @property
     def protocols(self) -> tuple[str, ...]:
         """The names that `protocol` takes: those whose files are there. (`coco` also takes other gallery sizes.)"""
-        with told_as_input_error(self.root):
-            return tuple(self._source.protocols())
+        if self._protocols is None:
+            with told_as_input_error(self.root):
+                self._protocols = tuple(self._source.protocols())
+        return self._protocols
 
     def require_protocols(self) -> tuple[str, ...]:
         """The names of the protocols, of which there must be one.
@@ -79,7 +87,7 @@ class PersonSearchDataset:
     @property
     def synthetic(self) -> bool:
         """Whether the tree was written by `psbench-data synthesize`: numbers on it say nothing about the real data."""
-        return (self.root / SYNTHETIC_MARKER).is_file()
+        return self._synthetic
 
     @property
     def restricted(self) -> bool:
@@ -116,6 +124,8 @@ class PersonSearchDataset:
         test = self.split("test")
         with told_as_input_error(self.root):
             version = self._source.protocol_version(name)
+            if version is None and name in self.protocols:
+                raise InputError(f"{self.root}: the file of the protocol {name!r} was there, and is gone. Put it back.")
             if version is None:
                 known = near_names(name, self.protocols)
                 raise InputError(f"{self.root}: {self.name} has no protocol {name!r} here. {known}")

@@ -16,6 +16,8 @@ from psbench.reproduction.script import Policy, works_to_do
 from psbench.reproduction.tasks import Make
 from psbench.reproduction.timing import time_job, timing_of
 from psbench.training import Run, recipe_for
+from psbench.training.card import CARD_FILE
+from psbench.training.run import CHECKPOINTS
 from psbench.zoo.weights import WEIGHTS_FILE, describe, file_digest, save_weights
 from psbench_data import PersonSearchDataset
 from tests.models.guided import assert_same
@@ -84,6 +86,17 @@ def test_what_is_there_is_not_made_again(
     assert [m.map for m in made.measure("another name", RECIPE, world, PROTOCOLS)] == [m.map for m in before[:2]]
     with pytest.raises(pytest.fail.Exception, match="train was called"):
         made.run(RECIPE.override({"seed": 3}), world)
+
+
+@pytest.mark.usefixtures("nothing_made")
+def test_a_run_that_was_stopped_in_the_end_is_completed(copy: Workspace, world: PersonSearchDataset) -> None:
+    """As where the disk was full when its weights were there, but not its card."""
+    folder = copy.run(RECIPE, world).folder
+    (folder / CARD_FILE).unlink()
+    (folder / CHECKPOINTS).mkdir()
+    assert copy.run(RECIPE, world).folder == folder
+    assert (folder / CARD_FILE).is_file()
+    assert not (folder / CHECKPOINTS).exists()
 
 
 def test_evaluations_outlive_what_they_were_made_of(

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from psbench import locking
 from psbench.inference.ahead import made_ahead
 from psbench.inference.prediction import detect_into
-from psbench.inference.sharing import model_digest, require_methods
+from psbench.inference.sharing import embedding_length, model_digest, require_methods
 from psbench.matches import counted, counted_pictures
-from psbench.own_gallery import NEW, OwnGallery, is_gallery, read_gallery, select_people, write_gallery
+from psbench.own_gallery import NEW, OwnGallery, is_gallery, is_part, read_gallery, select_people, write_gallery
 from psbench.own_pictures import OwnScenes, PictureFile, by_contents, examine, find_pictures, unchanged
 from psbench.predictions import Predictions
+from psbench.predictions_folder import detection_schema
 from psbench.processes import decoding_workers, from_main, main_process_first, this_process, wait_for_others
 from psbench.shards import floats, list_lengths
+from psbench.tables import read_table
 from psbench_data import InputError
 from psbench_data.names import given_path
 
@@ -124,36 +126,43 @@ def index_pictures(
         people = select_people(known, [picture.sha256 for picture in there])
         write_gallery(OwnGallery(folder, method, digest, there, people), output)
 
-    with main_process_first():
+    with ExitStack() as held:
+        with main_process_first():
+            if main:
+                held.enter_context(locking.at_work(output, what="another index"))
+                old = _old(output, folder, digest, new)
+                begun = _begun(new, method, old)
+                listed = list_pictures(
+                    folder,
+                    old.pictures if old else (),
+                    workers=workers,
+                    skip_unreadable=skip_unreadable,
+                    progress=progress,
+                )
+                known += [part for part in (old.people if old else None, begun) if part is not None]
+                if begun is not None:
+                    write(listed.pictures)
+                elif new.exists():
+                    shutil.rmtree(new)
+                plan = _plan(listed, known, old)
+        plan = from_main(plan)
+        assert plan is not None
+        if plan.todo:
+            scenes = OwnScenes.of(folder, [one.path for one in plan.todo], [one.sha256 for one in plan.todo])
+            detect_into(model, scenes, new, batch_size=batch_size, workers=workers, method=method, progress=progress)
         if main:
-            old, begun = _old(output, folder, digest, new), _begun(new)
-            listed = list_pictures(
-                folder, old.pictures if old else (), workers=workers, skip_unreadable=skip_unreadable, progress=progress
-            )
-            known += [part for part in (old.people if old else None, begun) if part is not None]
-            if begun is not None:
-                write(listed.pictures)
-            elif new.exists():
-                shutil.rmtree(new)
-            plan = _plan(listed, known, old)
-    plan = from_main(plan)
-    assert plan is not None
-    if plan.todo:
-        scenes = OwnScenes.of(folder, [one.path for one in plan.todo], [one.sha256 for one in plan.todo])
-        detect_into(model, scenes, new, batch_size=batch_size, workers=workers, method=method, progress=progress)
-    if main:
-        known += [Predictions.load(new)] if plan.todo else []
-        write(plan.listed.pictures)
-    wait_for_others()
-    listed = plan.listed
-    return Indexed(
-        gallery=read_gallery(output),
-        added=len(plan.todo),
-        copied=plan.copied,
-        gone=plan.gone,
-        links=listed.links,
-        unreadable=listed.unreadable,
-    )
+            known += [Predictions.load(new)] if plan.todo else []
+            write(plan.listed.pictures)
+        wait_for_others()
+        listed = plan.listed
+        return Indexed(
+            gallery=read_gallery(output),
+            added=len(plan.todo),
+            copied=plan.copied,
+            gone=plan.gone,
+            links=listed.links,
+            unreadable=listed.unreadable,
+        )
 
 
 def list_pictures(
@@ -236,35 +245,35 @@ def _old(output: Path, folder: Path, digest: str, new: Path) -> OwnGallery | Non
                 f"of {folder}."
             )
         return old
-    there = [path.name for path in output.iterdir()] if output.is_dir() else [output.name] if output.exists() else []
-    if others := [name for name in there if name.startswith(NEW) and name != new.name]:
-        raise InputError(
-            f"{output / others[0]}: the beginning of an index by other weights. Give those again, or remove it."
-        )
-    if [name for name in there if not name.lstrip(".").startswith(NEW)]:
+    there = list(output.iterdir()) if output.is_dir() else [output] if output.exists() else []
+    if others := [path for path in there if path.name.startswith(NEW) and path.name != new.name]:
+        raise InputError(f"{others[0]}: the beginning of an index by other weights. Give those again, or remove it.")
+    if not all(map(is_part, there)):
         raise InputError(f"{output}: there is something else here already. Give another folder.")
     return None
 
 
-def _begun(folder: Path) -> Predictions | None:
-    """The scenes that an interrupted call has come to; None where there are none."""
-    tables = [table for path in sorted(folder.glob("scenes-*.parquet")) if (table := _readable(path)) is not None]
-    if not tables:
-        return None
-    dim = tables[0].schema.field("embeddings").type.value_type.list_size
-    return Predictions.from_arrays(
-        [name for table in tables for name in table.column("scene").to_pylist()],
-        counts=np.concatenate([list_lengths(table, "scores") for table in tables]),
-        boxes=floats(tables, "boxes").reshape(-1, 4),
-        scores=floats(tables, "scores"),
-        embeddings=floats(tables, "embeddings").reshape(-1, dim),
-        query_embeddings=np.zeros((0, dim), np.float32),
-    )
+def _begun(folder: Path, method: str, old: OwnGallery | None) -> Predictions | None:
+    """The scenes that an interrupted call has come to, embedded as the old ones are; None where there are none."""
+    parts = [part for path in sorted(folder.glob("scenes-*.parquet")) if (part := _of_piece(path, method)) is not None]
+    first = [old.people] if old else parts[:1]
+    parts = [part for part in parts if part.embeddings.shape[1] == first[0].embeddings.shape[1]]
+    return select_people(parts, [name for part in parts for name in part.scene_names]) if parts else None
 
 
-def _readable(piece: Path) -> pa.Table | None:
+def _of_piece(path: Path, method: str) -> Predictions | None:
+    """The scenes of a piece; None where it is damaged, and they have to be looked at again."""
     try:
-        with pq.ParquetFile(piece, page_checksum_verification=True) as file:
-            return file.read().combine_chunks()
-    except (pa.ArrowException, OSError):
+        dim = embedding_length(path)
+        table = read_table(path, detection_schema(dim, named=True))
+        return Predictions.from_arrays(
+            table.column("scene").to_pylist(),
+            counts=list_lengths(table, "scores"),
+            boxes=floats([table], "boxes").reshape(-1, 4),
+            scores=floats([table], "scores"),
+            embeddings=floats([table], "embeddings").reshape(-1, dim),
+            query_embeddings=np.zeros((0, dim), np.float32),
+            method=method,
+        )
+    except InputError:
         return None

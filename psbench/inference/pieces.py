@@ -4,13 +4,13 @@ scenes-00000.parquet   a piece of scenes, already a shard of the finished folder
 queries-00000.parquet  a piece of queries
 context-00000.parquet  its context, if asked for: the queries' keys beside the columns of context.parquet
 
-In the end, queries and context are put together, and what the manifest does not name is removed: what is left is
-described in `psbench.predictions_folder`.
+In the end, queries and context are put together into the files that `psbench.predictions_folder` describes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,10 +20,17 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from psbench.inference.sharing import missing, remove_pieces
+from psbench.inference.sharing import Form, embedding_length, missing
 from psbench.inference.work import Piece, Work
 from psbench.predictions import Predictions
-from psbench.predictions_folder import Manifest, context_to_table, queries_to_table, scenes_to_table
+from psbench.predictions_folder import (
+    Manifest,
+    context_to_table,
+    detection_schema,
+    queries_to_table,
+    query_schema,
+    scenes_to_table,
+)
 from psbench.shards import Shard, query_columns, shard_of, write_manifest, write_shard, write_tables
 from psbench.zoo import Detections
 
@@ -46,11 +53,12 @@ def faults(work: Work, piece: Piece, folder: Path) -> list[str]:
     """Why a piece is not there: a sentence for each of its files that does not hold just its scenes or queries."""
     if piece.kind == "scenes":
         keys = pa.table({"scene": pa.array(work.names(piece), pa.string())})
-        return missing(_path(folder, "scenes", piece), keys)
+        return missing(_path(folder, "scenes", piece), keys, partial(detection_schema, named=True))
     columns = query_columns(piece.stop - piece.start, work.names(piece), work.boxes(piece))
     keys = pa.Table.from_arrays(columns, names=_KEYS)
-    files = ["queries", "context"] if work.context else ["queries"]
-    return [fault for name in files for fault in missing(_path(folder, name, piece), keys)]
+    forms: dict[str, Form] = {"queries": query_schema, "context": _context_schema}
+    files = list(forms) if work.context else ["queries"]
+    return [fault for name in files for fault in missing(_path(folder, name, piece), keys, forms[name])]
 
 
 def write_piece(work: Work, piece: Piece, found: Sequence[Found], folder: Path) -> None:
@@ -82,18 +90,22 @@ def finish(work: Work, folder: Path, *, dataset: str, synthetic: bool, method: s
         context=_joined(_paths(work, folder, "context"), folder / "context.parquet", _KEYS) if work.context else None,
     )
     write_manifest(manifest, folder)
-    remove_pieces(folder, [*_paths(work, folder, "queries"), *_paths(work, folder, "context")])
 
 
 def found_length(work: Work, folder: Path) -> int:
     """How many numbers embed a person that was found, in the pieces."""
-    return pq.read_schema(_paths(work, folder, "scenes")[0]).field("embeddings").type.value_type.list_size
+    return embedding_length(_paths(work, folder, "scenes")[0])
 
 
 def query_length(work: Work, folder: Path) -> int | None:
     """How many numbers embed a query; None if there are no queries."""
     paths = _paths(work, folder, "queries")
-    return pq.read_schema(paths[0]).field("embedding").type.list_size if paths else None
+    return embedding_length(paths[0]) if paths else None
+
+
+def _context_schema(dim: int) -> pa.Schema:
+    keys = query_schema(dim)
+    return pa.schema([*(keys.field(name) for name in _KEYS), *detection_schema(dim, named=False)])
 
 
 def _path(folder: Path, name: str, piece: Piece) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,8 +20,8 @@ from tqdm import tqdm
 from psbench.inference.pairing import cut, searched_by
 from psbench.inference.pictures import Pictures, of_queries, over_pictures
 from psbench.inference.search_cost import COST, Part, Stopwatch, read_cost, write_cost
-from psbench.inference.search_pieces import seconds_of, write_timed
-from psbench.inference.sharing import Job, Record, carry_out, missing, model_digest, remove_pieces, require_methods
+from psbench.inference.search_pieces import seconds_of, untimed, write_timed
+from psbench.inference.sharing import Job, Record, carry_out, missing, model_digest, require_methods
 from psbench.pairwise import PairwisePredictions
 from psbench.pairwise_folder import write_frame, write_pairs
 from psbench.processes import placed, this_process
@@ -33,6 +32,8 @@ from psbench_data import InputError, PersonSearchDataset, Scenes
 PIECE_CROPS = 8192
 """Proposals of a piece, about: some seconds of a GPU's work."""
 _CROPS_AT_ONCE = 64
+_SCHEMA = pa.schema({"row": pa.int64(), "similarity": pa.float32()})
+"""Of a piece."""
 
 
 def rescore_into(
@@ -132,7 +133,7 @@ class Rescoring(Job[Piece]):
     Attributes:
         model: that embeds.
         test: the test scenes.
-        source: the folder of the search. If it lies within the one that is made, it goes in the end.
+        source: the folder of the search.
         proposals: of it, those that are ranked.
         known_by: the record.
         workers, method: as in `rescore_into`.
@@ -173,7 +174,8 @@ class Rescoring(Job[Piece]):
         return len(self._rows(piece))
 
     def faults(self, piece: Piece, folder: Path) -> list[str]:
-        return missing(_path(folder, piece), pa.table({"row": self._rows(piece)}))
+        path = _path(folder, piece)
+        return missing(path, pa.table({"row": self._rows(piece)}), lambda _: _SCHEMA) or untimed(path)
 
     def make(self, pieces: Sequence[Piece], folder: Path, bar: tqdm) -> None:
         if pieces:
@@ -210,9 +212,6 @@ class Rescoring(Job[Piece]):
             seconds = cost.seconds | {"reid": _seconds(paths)}
             write_cost(cost.model_copy(update={"crops": len(found.boxes), "seconds": seconds}), folder)
         write_frame(ranked, folder, shards)
-        remove_pieces(folder, paths)
-        if self.source.resolve().parent == folder.resolve():
-            shutil.rmtree(self.source)
 
     @cached_property
     def by_scene(self) -> _ByScene:
@@ -292,7 +291,8 @@ def _embed(model: Any, image: Tensor, boxes: Tensor) -> Tensor:
 def _seconds(paths: Sequence[Path]) -> float:
     """Of all pieces; of the queries, which every process embeds for itself, the mean."""
     of_pieces = [seconds_of(path) for path in paths]
-    return sum(of["reid"] for of in of_pieces) + sum(of["query"] for of in of_pieces) / max(len(of_pieces), 1)
+    reid, queries = (sum(of.get(part, 0) for of in of_pieces) for part in ("reid", "query"))
+    return reid + queries / max(len(of_pieces), 1)
 
 
 def _path(folder: Path, piece: Piece) -> Path:

@@ -18,7 +18,18 @@ from psbench.inference.pictures import Pictures, of_queries, over_pictures
 from psbench.inference.rescoring import Rescoring, RescoringRecord
 from psbench.inference.search_cost import Stopwatch
 from psbench.inference.search_pieces import SceneFound, faults, finish, write_piece
-from psbench.inference.sharing import Job, Record, begin, carry_out, model_digest, require_methods, temporary_folder
+from psbench.inference.sharing import (
+    SEARCHED,
+    Job,
+    Record,
+    at_work,
+    begin,
+    carry_out,
+    clear,
+    model_digest,
+    require_methods,
+    temporary_folder,
+)
 from psbench.pairwise import PairwisePredictions
 from psbench.processes import main_process_first, placed, this_process
 from psbench.shards import MANIFEST
@@ -122,7 +133,7 @@ def search_into(
         ConnectionAbortedError: another process has ended.
     """
     folder = given_path(folder)
-    found = folder / "proposals"
+    found = folder / SEARCHED
 
     def plan() -> _Search:
         pairing = Pairing.of(dataset, protocol, keep=keep, method=method)
@@ -142,7 +153,13 @@ def search_into(
         ranking = RescoringRecord.of(reid, job.record().digest)
         if this_process().is_main_process:
             job.scenes.require_images()
-            begin(folder, ranking)
+            with at_work(folder):
+                begin(folder, ranking)
+    if (folder / MANIFEST).is_file():
+        # What was ranked may be gone already.
+        if this_process().is_main_process:
+            clear(folder)
+        return folder
     if not (found / MANIFEST).is_file():
         carry_out(lambda: job, found, progress=progress)
     return carry_out(plan_ranking, folder, progress=progress)

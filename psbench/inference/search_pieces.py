@@ -12,24 +12,29 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field, TypeAdapter, ValidationError
 
 from psbench.hardware import device_name
 from psbench.inference.pairing import Pairing, Piece
 from psbench.inference.search_cost import Part, SearchCost, write_cost
-from psbench.inference.sharing import missing, remove_pieces
+from psbench.inference.sharing import missing
 from psbench.pairwise import PairwisePredictions
-from psbench.pairwise_folder import pairs_to_table, write_frame, write_pairs
+from psbench.pairwise_folder import pair_schema, pairs_to_table, write_frame, write_pairs
 from psbench.processes import this_process
 from psbench.shards import floats, list_lengths, shard_of, write_shard
+from psbench.tables import read_schema
+from psbench_data import InputError
 from psbench_data.columns import flat_values
+from psbench_data.validation import file_error
 
 _BOXES_AT_ONCE = 2**23
 _SECONDS = b"seconds"
+_TIMES = TypeAdapter(dict[Part, Annotated[float, Field(ge=0, allow_inf_nan=False)]])
 
 
 class SceneFound(NamedTuple):
@@ -47,9 +52,10 @@ class SceneFound(NamedTuple):
 
 
 def faults(pairing: Pairing, piece: Piece, folder: Path) -> list[str]:
-    """Why a piece is not there: a sentence, unless its file holds just its pairs."""
-    queries, scenes = pairing.keys(piece)
-    return missing(_path(folder, piece), pa.table({"query": queries, "scene": scenes}))
+    """Why a piece is not there: sentences, unless its file holds just its pairs, and what they took."""
+    path, (queries, scenes) = _path(folder, piece), pairing.keys(piece)
+    keys = pa.table({"query": queries, "scene": scenes})
+    return missing(path, keys, lambda _: pair_schema()) or untimed(path)
 
 
 def write_piece(
@@ -95,7 +101,6 @@ def finish(pairing: Pairing, folder: Path) -> None:
     )
     write_cost(cost, folder)
     write_frame(pairing.predictions(), folder, shards)
-    remove_pieces(folder, [] if pairing.keeps_all else paths)
 
 
 def write_timed(table: pa.Table, seconds: dict[Part, float], path: Path) -> None:
@@ -104,8 +109,24 @@ def write_timed(table: pa.Table, seconds: dict[Part, float], path: Path) -> None
 
 
 def seconds_of(path: Path) -> dict[Part, float]:
-    """What a piece took."""
-    return json.loads(pq.read_schema(path).metadata[_SECONDS])
+    """What a piece took.
+
+    Raises:
+        InputError: it does not say.
+    """
+    try:
+        return _TIMES.validate_json((read_schema(path).metadata or {}).get(_SECONDS, b""))
+    except ValidationError as error:
+        raise file_error(f"{path}, its seconds", error, "Start the same prediction again.") from None
+
+
+def untimed(path: Path) -> list[str]:
+    """That a piece does not say what it took."""
+    try:
+        seconds_of(path)
+    except InputError as error:
+        return error.faults
+    return []
 
 
 def _seconds(pieces: Sequence[Piece], paths: Sequence[Path]) -> dict[Part, float]:

@@ -1,7 +1,8 @@
 """Work that is cut into pieces: done by one process or several, and continued where it was interrupted.
 
 Its folder begins as work.json, which says what the pieces belong to, and fills with their files, each of which appears
-whole or not at all. When all are there, they are made into what the folder is meant to hold, and work.json goes.
+whole or not at all. When all are there, they are made into what the folder is meant to hold, the manifest last, and
+removed. work.json stays: the same work, started again, knows by it that nothing is left to do.
 """
 
 from __future__ import annotations
@@ -13,29 +14,35 @@ import sys
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 from tqdm import tqdm
 
+from psbench import locking
 from psbench.processes import from_main, main_process_first, this_process, wait_for_others
-from psbench.shards import WORK
+from psbench.shards import MANIFEST, WORK
+from psbench.tables import read_schema, read_table
 from psbench.zoo import ZooModel
 from psbench.zoo.two_step import TwoStep
 from psbench_data import InputError, Scenes
-from psbench_data.atomic import new_folder
+from psbench_data.atomic import new_file
 from psbench_data.names import given_path
 from psbench_data.validation import file_error
 
 P = TypeVar("P")
 _REMEDY = "Give another folder, or remove this one first."
+_MAKE = "Start the same prediction again, in a folder that all its processes see: it makes what is missing."
+Form = Callable[[int], pa.Schema]
+"""A piece's columns, by the length of its embeddings."""
+SEARCHED = "proposals"
+"""Below the folder of a ranking, the search that is ranked in it, if it was made for that."""
 
 
 class Record(BaseModel):
@@ -91,7 +98,7 @@ class Job(ABC, Generic[P]):
 
     @abstractmethod
     def finish(self, folder: Path) -> None:
-        """Make of the pieces, which are all there, what the folder is meant to hold, and remove what it is not."""
+        """Make of the pieces, which are all there, what the folder is meant to hold; the manifest last."""
 
 
 def carry_out(plan: Callable[[], Job[P]], folder: str | Path, *, progress: bool) -> Path:
@@ -110,7 +117,13 @@ def carry_out(plan: Callable[[], Job[P]], folder: str | Path, *, progress: bool)
             the end.
         ConnectionAbortedError: another process has ended.
     """
-    folder, state = given_path(folder), this_process()
+    with ExitStack() as held:
+        return _carry_out(plan, given_path(folder), held, progress=progress)
+
+
+def _carry_out(plan: Callable[[], Job[P]], folder: Path, held: ExitStack, *, progress: bool) -> Path:
+    """The same; `held` keeps other predictions out of the folder."""
+    state = this_process()
     todo: list[P] = []
     with main_process_first():
         job = plan()
@@ -118,8 +131,10 @@ def carry_out(plan: Callable[[], Job[P]], folder: str | Path, *, progress: bool)
             job.scenes.require_images()
             if not (folder / WORK).is_file():
                 job.try_out()
+            held.enter_context(at_work(folder))
             begin(folder, job.record())
-            todo = [piece for piece in job.pieces() if job.faults(piece, folder)]
+            if not (folder / MANIFEST).is_file():
+                todo = [piece for piece in job.pieces() if job.faults(piece, folder)]
         elif not (folder / WORK).is_file():
             raise InputError(f"{folder}: this machine does not see the folder. Give one that all machines share.")
     todo = from_main(todo)
@@ -133,56 +148,82 @@ def carry_out(plan: Callable[[], Job[P]], folder: str | Path, *, progress: bool)
         job.make(own, folder, bar)
     wait_for_others()
     if state.is_main_process:
-        if faults := [fault for piece in job.pieces() for fault in job.faults(piece, folder)]:
-            raise InputError(faults)
-        job.finish(folder)
-        (folder / WORK).unlink()
+        if not (folder / MANIFEST).is_file():
+            if faults := [fault for piece in job.pieces() for fault in job.faults(piece, folder)]:
+                raise InputError(faults)
+            job.finish(folder)
+        clear(folder)
     wait_for_others()
     return folder
 
 
+def at_work(folder: Path) -> AbstractContextManager[None]:
+    """Make a folder, if it is not there, and keep other predictions out of it, see `psbench.locking.at_work`."""
+    return locking.at_work(folder, what="another prediction")
+
+
 def begin(folder: Path, record: Record) -> None:
-    """Begin a folder, or make sure that this work has begun it.
+    """Begin a folder that one is `at_work` in, or make sure that this work has begun, or made, it.
 
     Raises:
         InputError: there is something else at `folder`.
     """
     path = folder / WORK
     if not path.is_file():
-        with new_folder(folder) as partial:
-            (partial / WORK).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        # Its own beginnings, which a killed process leaves, are nothing else.
+        if any(not other.name.startswith(f".{path.stem}.") for other in folder.iterdir()):
+            raise InputError(f"{folder}: there is something here already. {_REMEDY}")
+        with new_file(path) as partial:
+            partial.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
         return
     try:
         begun = type(record).model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise file_error(path, error, _REMEDY) from None
     if others := [name for name, value in begun if value != getattr(record, name)]:
-        raise InputError(f"{folder}: holds the beginning of other predictions ({', '.join(others)} differ). {_REMEDY}")
+        there = "other predictions" if (folder / MANIFEST).is_file() else "the beginning of other predictions"
+        raise InputError(f"{folder}: holds {there} ({', '.join(others)} differ). {_REMEDY}")
 
 
-def missing(path: Path, keys: pa.Table) -> list[str]:
-    """Why a piece's file does not count: a sentence, unless it is readable and these are among its columns."""
-    remedy = "Start the same prediction again, in a folder that all its processes see: it makes what is missing."
-    return [f"{path}: {what}. {remedy}"] if (what := _damage(path, keys)) else []
-
-
-def _damage(path: Path, keys: pa.Table) -> str | None:
+def missing(path: Path, keys: pa.Table, form: Form) -> list[str]:
+    """Why a piece's file does not count: sentences, unless it has a piece's columns, and these are among them."""
+    if not path.is_file():
+        return [f"{path}: not there. {_MAKE}"]
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            table = file.read()
-    except FileNotFoundError:
-        return "not there"
-    except (pa.ArrowException, OSError) as error:
-        return f"not a readable Parquet file ({error})"
-    names = keys.schema.names
-    same = set(names) <= set(table.schema.names) and table.select(names).equals(keys)
-    return None if same else f"holds other rows than those {keys.num_rows} that belong there"
+        there, schema = read_schema(path), form(embedding_length(path))
+        table = read_table(path, schema, keys.num_rows)
+    except InputError as error:
+        return [f"{fault} {_MAKE}" for fault in error.faults]
+    same = table.select(keys.schema.names).equals(keys) and all(there.field(f.name).type == f.type for f in schema)
+    return [] if same else [f"{path}: holds other rows than those {keys.num_rows} that belong there. {_MAKE}"]
 
 
-def remove_pieces(folder: Path, files: Sequence[Path]) -> None:
-    """Remove the files of pieces, and what processes left that were killed while they wrote."""
-    for path in [*files, *folder.glob(".*.parquet")]:
-        path.unlink(missing_ok=True)
+def embedding_length(path: Path) -> int:
+    """How many numbers the embeddings of a piece have; 1 where it has none.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    for field in read_schema(path):
+        kind = field.type
+        while field.name in ("embedding", "embeddings") and (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+            kind = kind.value_type
+        if field.name in ("embedding", "embeddings") and pa.types.is_fixed_size_list(kind):
+            return kind.list_size
+    return 1
+
+
+def clear(folder: Path) -> None:
+    """Remove from a finished folder what was only needed to make it, or what of that is still there.
+
+    These are pieces that the manifest does not name, a search that was ranked, and what killed processes left.
+    """
+    manifest = (folder / MANIFEST).read_text("utf-8", "replace")
+    pieces = [path for path in folder.glob(f"*-{'[0-9]' * 5}.parquet") if f'"{path.name}"' not in manifest]
+    for path in [*pieces, *folder.glob(".*.parquet"), *folder.glob(".*.json")]:
+        path.unlink()
+    if (folder / SEARCHED).is_dir():
+        shutil.rmtree(folder / SEARCHED)
 
 
 def require_methods(model: Any, names: Sequence[str], remedy: str) -> None:

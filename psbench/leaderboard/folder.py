@@ -20,8 +20,8 @@ def link_of(entry: Entry) -> str:
 
 
 def entry_files(folder: Path, board: str = "*") -> list[Path]:
-    """The files of all entries, or those of one board."""
-    return sorted((folder / ENTRIES).glob(f"{board}/*.json"))
+    """The files of all entries, or those of one board, but none that a killed process did not finish."""
+    return sorted((folder / ENTRIES).glob(f"{board}/[!.]*.json"))
 
 
 def place_fault(path: Path, entry: Entry, folder: Path) -> str | None:

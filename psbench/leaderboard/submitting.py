@@ -47,7 +47,7 @@ def submit(
         progress: whether to show bars.
 
     Returns:
-        The entry's file, board/entries/<board>/<method>.json.
+        The entry's file, board/entries/<board>/<method>.json. Where this very submission was made before, it stays.
 
     Raises:
         InputError: listing everything that is wrong with the folders, the card, or the place; nothing is written then.
@@ -55,9 +55,11 @@ def submit(
     given = [given_path(folder) for folder in ([folders] if isinstance(folders, str | Path) else folders)]
     board = given_path(board)
     card = card if isinstance(card, Card) else Card.load(given_path(card))
-    date = datetime.date.today().isoformat() if date is None else date
     folder = board / ENTRIES / board_of(dataset.name, dataset.options, synthetic=dataset.synthetic)
     path = folder / file_name_of(card.method.name)
+    if not replace and _is_made(path, card, given, dataset, date):
+        return path
+    date = datetime.date.today().isoformat() if date is None else date
     faults = [*place_faults(path), *_occupied(path, card.method.name, replace), *_date_faults(date)]
     counts = counts_of(dataset, map(dataset.protocol, dataset.protocols))
     faults += part_faults(dataset.name, folder.name, counts, synthetic=dataset.synthetic)
@@ -88,6 +90,17 @@ def made_entry(runs: Iterable[Run], dataset: PersonSearchDataset, card: Card, da
         psbench=version("psbench"),
         date=date,
     ).sealed()
+
+
+def _is_made(path: Path, card: Card, folders: Sequence[Path], dataset: PersonSearchDataset, date: str | None) -> bool:
+    """Whether an entry is there that this version made of the same, for example by a command that was killed then."""
+    try:
+        entry = Entry.load(path)
+        manifests = [sha256_of(folder / MANIFEST) for folder in folders]
+    except (InputError, OSError):
+        return False
+    there = entry.card, entry.fingerprint, entry.psbench, [run.manifest for run in entry.runs]
+    return there == (card, dataset.fingerprint, version("psbench"), manifests) and date in (None, entry.date)
 
 
 def _occupied(path: Path, name: str, replace: bool) -> list[str]:

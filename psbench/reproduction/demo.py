@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from psbench_data import InputError
-from psbench_data.dataset import SYNTHETIC_MARKER
 from psbench_data.synthetic.formats import default_spec, write
 from psbench_data.synthetic.spec import WorldSpec
+from psbench_data.synthetic.tree import holds
 
 _CHANGES: dict[str, dict[str, Any]] = {
     "cuhk_sysu": {"gallery_entries": (50, 100, 150, 200, 250, 300)},
@@ -46,13 +44,5 @@ def draw_demo(name: str, root: Path, *, progress: bool) -> None:
     world = demo_world(name)
     if not root.exists():
         write(name, world, root, progress=progress)
-    elif not _shows(world, root):
+    elif not holds(name, world, root):
         raise InputError(f"{root}: not the people that this version draws. Remove this folder, or choose another.")
-
-
-def _shows(world: WorldSpec, root: Path) -> bool:
-    try:
-        written = json.loads((root / SYNTHETIC_MARKER).read_bytes())
-    except (OSError, ValueError):
-        return False
-    return json.loads(json.dumps(asdict(world))).items() <= written.items()

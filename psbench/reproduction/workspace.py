@@ -164,11 +164,14 @@ class Workspace:
 
     def _run(self, network: Network, dataset: PersonSearchDataset) -> Run:
         from psbench.training import train
+        from psbench.training.card import complete
 
         folder = self.run_folder(network)
         with self._alone(network.name):
             if self.has_weights(network):
-                return Run.load(folder)
+                # It may have been stopped just after its weights were there.
+                complete(run := Run.load(folder))
+                return run
             start = self._run(network.start, dataset).folder if network.start else None
             detections = self._detections(network.detector, dataset) if network.detector else None
             return train(

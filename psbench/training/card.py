@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from psbench.reporting.markdown import markdown_row
+from psbench.reporting.markdown import markdown_row, plain_words
 from psbench.reporting.run_curves import write_run_curves
 from psbench.training.again import changes, old_value, origin, train_command
 from psbench.training.card_use import use_sections
 from psbench.training.deviations import actual_batch_norm, count, deviations, planned_batch_norm, published_result
 from psbench.training.history import read_steps, read_validations
-from psbench.training.run import BEST_FILE, METRICS_FILE, VALIDATION_FILE, Run, Validation
+from psbench.training.run import BEST_FILE, METRICS_FILE, VALIDATION_FILE, Run, Validation, clear
 from psbench.zoo import model_class
 from psbench.zoo.weights import WEIGHTS_FILE, file_digest
+from psbench_data import InputError
 from psbench_data.atomic import new_file
 
+_log = logging.getLogger("psbench")
 CARD_FILE = "card.md"
 CURVES_FILE = "curves.png"
 
@@ -54,10 +57,21 @@ def write_card(run: Run) -> Path:
     return card
 
 
+def complete(run: Run) -> None:
+    """Make a finished run's folder what it is to be: with a card, and without what only its training needed."""
+    if not (run.folder / CARD_FILE).is_file():
+        try:
+            write_card(run)
+        except InputError as error:
+            # A damaged log must not decide whether a training has been finished.
+            _log.warning("no run card: %s", error)
+    clear(run.folder)
+
+
 def _head(run: Run) -> list[str]:
     record, recipe = run.record, run.recipe
     version = record.versions.get("psbench", "")
-    lines = [f"# {recipe.name}", ""]
+    lines = [f"# {plain_words(recipe.name)}", ""]
     if record.synthetic:
         lines += [
             f"> **Synthetic data.** Trained on drawn people in the format of `{record.dataset}`. The numbers say that "
@@ -223,7 +237,7 @@ def _facts(run: Run, steps: pd.DataFrame) -> list[str]:
         ["training", f"{record.steps:,} steps in {_duration(record.seconds)}{speed}"],
         ["interrupted", f"{record.resumed} x, gone on from a checkpoint" if record.resumed else "never"],
         ["peak memory", f"{record.peak_memory / 2**30:.2f} GiB"],
-        ["hardware", record.hardware],
+        ["hardware", plain_words(record.hardware)],
         ["versions", ", ".join(f"{package} {version}" for package, version in record.versions.items())],
         [f"`{WEIGHTS_FILE}`", _digest(run.folder / WEIGHTS_FILE) or "not in the folder"],
         [f"`{BEST_FILE}`", _digest(run.folder / BEST_FILE)],

@@ -126,7 +126,7 @@ def restore(folder: Path, *, module: nn.Module, optimizer: torch.optim.Optimizer
     stored = {name: _load(folder / f"{name}.safetensors") for name in wanted}
     for name in ("model", "average"):
         for key, tensor in wanted.get(name, {}).items():
-            if key not in stored[name] or stored[name][key].shape != tensor.shape:
+            if key not in stored[name] or not _fits(stored[name][key], tensor):
                 raise InputError(f"{folder / name}.safetensors: {key} is not as in this model. {_remedy(folder)}")
             tensor.copy_(stored[name][key])
     parameters = dict(module.named_parameters())
@@ -135,6 +135,9 @@ def restore(folder: Path, *, module: nn.Module, optimizer: torch.optim.Optimizer
         if name not in parameters:
             raise InputError(f"{folder / 'optimizer.safetensors'}: the model has no {name!r}. {_remedy(folder)}")
         p = parameters[name]
+        # Of what is not of the parameter's shape, there are numbers alone, such as Adam's steps.
+        if value.ndim and not _fits(value, p):
+            raise InputError(f"{folder / 'optimizer.safetensors'}: {key} is not as in this model. {_remedy(folder)}")
         # In the parameter's order in memory, which may have its channels innermost.
         optimizer.state[p][what] = torch.empty_like(p).copy_(value) if value.shape == p.shape else value.to(p.device)
 
@@ -143,17 +146,22 @@ def restore_random_state(folder: Path, state: PartialState) -> None:
     """Set this process's random generators as they were."""
     stored = _load(folder / _RANDOM)
     for name, value in _random_state(state).items():
-        if name not in stored or stored[name].shape != (state.num_processes, len(value)):
+        rows = stored.get(name)
+        if rows is None or rows.shape != (state.num_processes, len(value)) or rows.dtype != value.dtype:
             raise InputError(f"{folder / _RANDOM}: written on other hardware or by another torch. {_remedy(folder)}")
-    # Copied, as torch reads them in place and a file's rows lie anywhere.
-    torch.set_rng_state(stored["cpu"][state.process_index].clone())
-    if state.device.type == "cuda":
-        torch.cuda.set_rng_state(stored["cuda"][state.process_index].clone(), state.device)
+    try:
+        # Copied, as torch reads them in place and a file's rows lie anywhere.
+        torch.set_rng_state(stored["cpu"][state.process_index].clone())
+        if state.device.type == "cuda":
+            torch.cuda.set_rng_state(stored["cuda"][state.process_index].clone(), state.device)
+    except RuntimeError as error:
+        raise InputError(f"{folder / _RANDOM}: damaged ({error}). {_remedy(folder)}") from None
 
 
 def _checkpoints(run: Path) -> list[Path]:
-    """The oldest first."""
-    return sorted(path for path in (run / CHECKPOINTS).glob("step-*") if _NAME.fullmatch(path.name))
+    """The oldest first; one that is no longer whole, as a process was killed that removed it, is none."""
+    named = (path for path in (run / CHECKPOINTS).glob("step-*") if _NAME.fullmatch(path.name))
+    return sorted(path for path in named if (path / _POSITION).is_file())
 
 
 def _tensors(
@@ -184,6 +192,10 @@ def _load(path: Path) -> dict[str, Any]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be read ({error}). {_remedy(path.parent)}") from None
+
+
+def _fits(value: Tensor, own: Tensor) -> bool:
+    return value.shape == own.shape and not value.is_complex()
 
 
 def _to_disk(path: Path) -> None:

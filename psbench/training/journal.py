@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from psbench.training.checkpoints import Position
 from psbench.training.run import METRICS_FILE, VALIDATION_FILE, Plan, Validation
+from psbench_data.atomic import naming
 from psbench_data.errors import InputError, near_names
 
 _LOGS = (METRICS_FILE, VALIDATION_FILE)
@@ -96,7 +97,8 @@ class Journal:
             "seconds": round(self.seconds, 3),
         }
         if self._metrics is not None:
-            self._metrics.write(json.dumps(line) + "\n")
+            with naming(self._folder / METRICS_FILE):
+                self._metrics.write(json.dumps(line) + "\n")
         self._track(line, step)
         self._bar.set_description(f"epoch {epoch + 1} of {self._epochs}", refresh=False)
         memory = f"{peak_memory(self._accelerator.device) / 2**30:.1f} GiB"
@@ -107,7 +109,8 @@ class Journal:
     def validation(self, result: Validation) -> None:
         """Log a validation."""
         if self._accelerator.is_main_process:
-            with (self._folder / VALIDATION_FILE).open("a", encoding="utf-8") as file:
+            path = self._folder / VALIDATION_FILE
+            with naming(path), path.open("a", encoding="utf-8") as file:
                 file.write(result.model_dump_json() + "\n")
         measured = result.model_dump(exclude={"epoch", "step", "protocol"})
         self._track({f"{result.protocol}/{name}": value for name, value in measured.items()}, result.step)
@@ -120,15 +123,17 @@ class Journal:
     def log_bytes(self) -> dict[str, int]:
         """How long each log is, written to the disk."""
         if self._metrics is not None:
-            self._metrics.flush()
-            os.fsync(self._metrics.fileno())
+            with naming(self._folder / METRICS_FILE):
+                self._metrics.flush()
+                os.fsync(self._metrics.fileno())
         return {name: path.stat().st_size for name in _LOGS if (path := self._folder / name).is_file()}
 
     def close(self) -> None:
         """End the logs."""
         self._bar.close()
         if self._metrics is not None:
-            self._metrics.close()
+            with naming(self._folder / METRICS_FILE):
+                self._metrics.close()
         for tracker in self._accelerator.trackers:
             tracker.finish()
 

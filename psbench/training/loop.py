@@ -10,6 +10,7 @@ from torch import nn
 from psbench.predictions import Predictions
 from psbench.processes import main_process_first, this_process, wait_for_others
 from psbench.training.accelerator import batches_of, make_accelerator, say_warnings
+from psbench.training.card import complete
 from psbench.training.checkpoints import newest
 from psbench.training.crops import detections_digest
 from psbench.training.data import detections_for
@@ -101,6 +102,8 @@ def train(
             start = None if begun else start_from
             trainer = Trainer(recipe, plan, scenes, output, accelerator, validator, start, found)
     if finished is not None:
+        if state.is_main_process:
+            complete(finished)
         return finished
     if not state.is_main_process:
         wait_for_others()

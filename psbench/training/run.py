@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from psbench.locking import hold, let_go
+from psbench import locking
 from psbench.training.recipe import Recipe
 from psbench_data import InputError
 from psbench_data.atomic import new_file
@@ -42,6 +42,8 @@ VALIDATION_FILE = "validation.jsonl"
 BEST_FILE = "best.safetensors"
 VALIDATION_FOLDER = "validation"
 CHECKPOINTS = "checkpoints"
+_BEGUN = ".training.*.json"
+"""What a process leaves in a new folder that was killed at once."""
 
 
 class Validation(BaseModel):
@@ -206,17 +208,12 @@ def find_run(folder: Path, plan: Plan, *, resume: bool) -> Run | None:
     if finished:
         run = Run.load(folder)
         _require_same(folder / RUN_FILE, run.record, plan)
-        clear(folder)
         return run
     if there:
         _require_same(folder / PLAN_FILE, there, plan)
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif folder.exists() and (not folder.is_dir() or any(not path.match(_BEGUN) for path in folder.iterdir())):
         raise InputError(f"{folder}: there is something else here. Give another folder, or remove this one.")
     return None
-
-
-_PATIENCE = 10.0
-"""Seconds in which the workers of a training that was killed have noticed it, and let go of its folder."""
 
 
 @contextmanager
@@ -224,33 +221,32 @@ def at_work(folder: Path, plan: Plan) -> Iterator[None]:
     """Make a run's folder, if it is not there, and keep other trainings out of it.
 
     Raises:
-        InputError: it cannot be made, or another training is at work in it.
+        InputError: it cannot be made, another training is at work in it, or came before this one.
     """
-    path = folder / PLAN_FILE
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not path.is_file():
-            with new_file(path) as partial:
+    with locking.at_work(folder, what="another training"):
+        # What was found before may have changed while this waited.
+        if (folder / RUN_FILE).is_file():
+            raise InputError(f"{folder}: another training has just ended here. Give another folder, or take its run.")
+        if there := find_plan(folder):
+            _require_same(folder / PLAN_FILE, there, plan)
+        else:
+            with new_file(folder / PLAN_FILE) as partial:
                 partial.write_text(plan.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        file = path.open("rb")
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error}). Give one in a writable place.") from error
-    with file:
-        if not hold(file, patience=_PATIENCE):
-            raise InputError(f"{folder}: another training is at work here. Wait for it, or give another folder.")
-        try:
-            yield
-        finally:
-            let_go(file)
+        _sweep(folder)
+        yield
 
 
 def clear(folder: Path) -> None:
     """Remove what a finished run no longer needs."""
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     (folder / PLAN_FILE).unlink(missing_ok=True)
-    # What a process left that was killed while it wrote.
-    for path in folder.glob(".*.*"):
-        path.unlink()
+    _sweep(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes left that were killed while they wrote; a checkpoint is as large as all others."""
+    for path in [*folder.glob(".*.*"), *folder.glob(f"{CHECKPOINTS}/.*.*")]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _require_same(path: Path, found: Plan, plan: Plan) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from psbench.hardware import device_name, versions
 from psbench.predictions import Predictions
 from psbench.processes import from_main, this_process, wait_for_others
 from psbench.training.batches import Batch, EpochBatches, training_loader
-from psbench.training.card import write_card
+from psbench.training.card import complete
 from psbench.training.checkpoints import (
     Position,
     newest,
@@ -34,7 +33,7 @@ from psbench.training.execution import arrange, training_mode
 from psbench.training.journal import Journal, peak_memory, reset_peak_memory
 from psbench.training.optimization import learning_rate_factor, make_optimizer, set_learning_rate
 from psbench.training.recipe import Recipe
-from psbench.training.run import BEST_FILE, RUN_FILE, VALIDATION_FOLDER, Plan, Run, RunRecord, clear
+from psbench.training.run import BEST_FILE, RUN_FILE, VALIDATION_FOLDER, Plan, Run, RunRecord
 from psbench.training.validation import Validator
 from psbench.zoo.answers import require_losses
 from psbench.zoo.images import to_float
@@ -43,7 +42,6 @@ from psbench.zoo.weights import WEIGHTS_FILE, describe, save_weights, weights_pa
 from psbench_data import InputError, Scenes
 from psbench_data.atomic import new_file
 
-_log = logging.getLogger("psbench")
 _NOTHING = Position(step=0, seconds=0.0, resumed=-1, log_bytes={})
 
 
@@ -305,12 +303,7 @@ class Trainer:
             save_weights(self.result, self.folder / WEIGHTS_FILE, self.info)
             with new_file(self.folder / RUN_FILE) as partial:
                 partial.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
-            try:
-                write_card(run)
-            except InputError as error:
-                # A damaged log must not decide whether a training has been finished.
-                _log.warning("no run card: %s", error)
-            clear(self.folder)
+            complete(run)
         wait_for_others()
         return run
 

@@ -91,13 +91,13 @@ class Coco(Source):
 
     def protocols(self) -> dict[str, int]:
         """Those that were exported with the data; without any, by rule and of the usual sizes."""
-        if files := self._exported():
+        if files := self._exported:
             return {path.stem: protocol_version(path) for path in files}
         return dict.fromkeys(self._facts["protocols"], 1)
 
     def protocol_version(self, name: str) -> int | None:
         """Of the exported ones; without any, of the rules and of `gallery-<any size>`."""
-        if self._exported():
+        if self._exported:
             return self.protocols().get(name)
         return 1 if name in _RULES or re.fullmatch(r"gallery-[1-9]\d{0,8}", name, re.ASCII) else None
 
@@ -107,7 +107,7 @@ class Coco(Source):
 
     def protocol_files(self, name: str) -> list[Path]:
         """The exported galleries, if there are any."""
-        return [path for path in self._exported() if path.stem == name]
+        return [path for path in self._exported if path.stem == name]
 
     @property
     def options(self) -> dict[str, int]:
@@ -185,8 +185,10 @@ class Coco(Source):
         key = files_digest(f"{self.name} {self.settings} facts", [self._test])
         return json.loads(cached_table(key, "facts", build).column("facts")[0].as_py())
 
+    @cached_property
     def _exported(self) -> list[Path]:
-        return sorted((self.root / "protocols").glob("*.parquet"), key=_by_number)
+        # Once: where they went meanwhile, nothing else must stand in for them.
+        return sorted((self.root / "protocols").glob("[!.]*.parquet"), key=_by_number)
 
     def _files(self) -> dict[str, Path]:
         """The files that are there, by split; train may be left out."""
@@ -206,7 +208,7 @@ class Coco(Source):
         if self._train.is_file() and (nobody := self._read(self._train).nobody):
             self.remark(self._train, "annotations", *nobody)
         cameras = self._read(self._test).camera_ids
-        if 0 < (unknown := cameras.count(None)) < len(cameras) and not self._exported():
+        if 0 < (unknown := cameras.count(None)) < len(cameras) and not self._exported:
             names = " and ".join(name for name, rule in _RULES.items() if rule != "all")
             what = f"{unknown:,} of {len(cameras):,} have no camera_id, so {names} are left out"
             self.remark(self._test, "images", what, "Give every image a camera_id.")

@@ -10,7 +10,7 @@ from typing import Any
 
 from psbench_data.dataset import SYNTHETIC_MARKER
 from psbench_data.errors import InputError, near_names
-from psbench_data.synthetic.formats import default_spec, write
+from psbench_data.synthetic.formats import FORMATS, default_spec, write
 from psbench_data.synthetic.spec import WorldSpec
 
 
@@ -40,8 +40,9 @@ def open_or_draw(root: Path, options: Mapping[str, Any]) -> str:
         return name
     try:
         written = json.loads(marker.read_text(encoding="utf-8"))
-        name = str(written["format"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if (name := written["format"]) not in FORMATS:
+            raise ValueError(f"the format {name!r}")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         what = f"not what `psbench-data synthesize` writes ({error})"
         raise InputError(f"{marker}: {what}. Draw the tree again.") from error
     asked = {option: options[option] for option in options if option in {*world, "format"}}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from psbench_data.atomic import new_file, write_image
 from psbench_data.dataset import SYNTHETIC_MARKER, PersonSearchDataset
 from psbench_data.errors import InputError
 from psbench_data.registry import load
@@ -62,9 +63,9 @@ def contact_sheet(root: Path, path: Path, split: str = "test") -> None:
                 break
             sheet.paste(crop, (x, y))
             x += crop.width + _GAP // 2
-    path.parent.mkdir(parents=True, exist_ok=True)
     # In steps of 10 grey levels, most of the noise, and so of the file, is gone.
-    sheet.point(lambda value: min((value + 5) // 10 * 10, 255)).save(path)
+    with new_file(path) as partial:
+        write_image(sheet.point(lambda value: min((value + 5) // 10 * 10, 255)), partial, "PNG")
 
 
 def _cell_width(columns: int) -> int:

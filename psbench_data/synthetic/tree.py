@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL.Image import Image
 
-from psbench_data.atomic import new_folder
+from psbench_data.atomic import new_folder, write_image
 from psbench_data.dataset import SYNTHETIC_MARKER
 from psbench_data.scenes import UNLABELED
 from psbench_data.synthetic.people import Wardrobe, figures, random_wardrobe
@@ -35,8 +35,23 @@ def write_tree(
         paths = annotate(world, partial)
         if images:
             _draw(world, paths, partial, progress)
-        marker = {"written_by": "psbench-data synthesize", "format": format_name, **dataclasses.asdict(spec)}
-        (partial / SYNTHETIC_MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
+        (partial / SYNTHETIC_MARKER).write_text(marker_text(format_name, spec), encoding="utf-8")
+
+
+def holds(format_name: str, spec: WorldSpec, root: Path) -> bool:
+    """Whether a folder is what `write_tree` makes of a world, as its marker says; it may have no pictures."""
+    try:
+        written = json.loads((root / SYNTHETIC_MARKER).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    wanted = json.loads(marker_text(format_name, spec))
+    return isinstance(written, dict) and wanted == {name: written.get(name) for name in wanted}
+
+
+def marker_text(format_name: str, spec: WorldSpec) -> str:
+    """What `synthetic.json` holds: who wrote the tree, in which format, and the world."""
+    marker = {"written_by": "psbench-data synthesize", "format": format_name, **dataclasses.asdict(spec)}
+    return json.dumps(marker, indent=1) + "\n"
 
 
 def write_shapes(world: World, names: Mapping[str, Sequence[str]], folder: Path) -> None:
@@ -65,7 +80,7 @@ def _draw(world: World, paths: Mapping[str, Sequence[str]], root: Path, progress
         folder.mkdir(parents=True, exist_ok=True)
     jobs = [(split, scene) for split in world.splits for scene in range(len(split))]
     for split, scene in tqdm(jobs, desc="drawing scenes", unit="scene", disable=not progress):
-        draw(world, split, scene).save(root / paths[split.name][scene], quality=92)
+        write_image(draw(world, split, scene), root / paths[split.name][scene], "JPEG", quality=92)
 
 
 def _wardrobe(seed: int, split: PlannedSplit, row: int) -> Wardrobe:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
@@ -201,6 +202,13 @@ def test_export_takes_the_pictures_along_on_request(tmp_path: Path) -> None:
     assert scene.path.read_bytes() == dataset.split("test")[0].path.read_bytes()
 
 
+def test_a_protocol_that_a_killed_process_began_is_none(tmp_path: Path) -> None:
+    dataset = psbench_data.load("prw", root=EVALUATION / "prw")
+    export_coco(dataset, tmp_path / "export")
+    (tmp_path / "export/protocols/.regular.0a1b2c3d.parquet").write_bytes(b"PAR1")
+    assert set(psbench_data.load("coco", root=tmp_path / "export").protocols) == set(dataset.protocols)
+
+
 def test_damaged_protocol_files_are_refused(tmp_path: Path) -> None:
     dataset = psbench_data.load("prw", root=EVALUATION / "prw")
     export_coco(dataset, tmp_path / "export")
@@ -226,6 +234,15 @@ def test_damaged_protocol_files_are_refused(tmp_path: Path) -> None:
     settings = {**metadata, b"settings": b'{"rest": "some", "pool": [9999, "x"]}'}
     assert "rest is 'some'" in complaint(table.replace_schema_metadata(settings))
     assert "holds no query" in complaint(table.slice(0, 0))
+    nested = {**metadata, b"settings": b"[" * 100_000}
+    assert "not the Parquet file of a protocol" in complaint(table.replace_schema_metadata(nested))
+    for name, value in (("listed", [None, 1]), ("truth_boxes", [[0, 0, None, 1]])):
+        column = pa.array([value, *table.column(name).to_pylist()[1:]], table.schema.field(name).type)
+        holey = table.set_column(table.column_names.index(name), name, column)
+        assert f"column {name!r} has empty fields" in complaint(holey)
+    # Few bytes that would fill memory.
+    many = pa.table({"person_id": np.zeros(2**24, np.int64)})
+    assert "would become 134,217," in complaint(many.replace_schema_metadata(metadata))
     for key in (b"scenes", b"identities"):
         older = {name: value for name, value in metadata.items() if name != key}
         assert "belongs to other scenes; export it again" in complaint(table.replace_schema_metadata(older))

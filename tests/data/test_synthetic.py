@@ -212,6 +212,13 @@ def test_tree_says_that_it_is_synthetic(world: PersonSearchDataset, golden: Pers
     assert not golden.synthetic
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"format": "coco"}', '{"format": ["prw"]}', "[]", "", "\udcff"])
+def test_another_file_of_the_marker_s_name_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "synthetic.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InputError, match=r"synthetic\.json: not what `psbench-data synthesize` writes"):
+        psbench_data.load("synthetic", root=tmp_path)
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_contact_sheet_shows_any_format(name: str, tmp_path: Path) -> None:
     from PIL import Image

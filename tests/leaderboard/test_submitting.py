@@ -11,6 +11,7 @@ import psbench_data
 from psbench import CBGM, InputError, Predictions
 from psbench.cli import app
 from psbench.leaderboard import Entry, submit, validate
+from psbench.leaderboard.folder import entry_files
 from psbench_data import PersonSearchDataset
 from tests.leaderboard.making import card, card_file, honest, pairwise, tree
 
@@ -147,14 +148,30 @@ def test_entries_are_replaced_on_demand_alone_and_never_those_of_others(
 
     path = again("My method")
     written = path.read_bytes()
-    with pytest.raises(InputError, match=r"'My method' has an entry already\. Replace it"):
-        again("My method")
+    other = honest(dataset, 1).save(tmp_path / "other")
+    for folder, made in ((other, card(name="My method")), (saved, card(name="My method", notes="better"))):
+        with pytest.raises(InputError, match=r"'My method' has an entry already\. Replace it"):
+            submit(folder, dataset=dataset, card=made, board=tmp_path)
+    assert path.read_bytes() == written
     with pytest.raises(InputError, match="is the entry of 'My method', whose name becomes the same file name"):
         again("my-METHOD!", replace=True)
     assert again("My method", replace=True).read_bytes() == written
     path.write_bytes(written + b" ")
     with pytest.raises(InputError, match="Remove it first"):
         again("My method", replace=True)
+
+
+def test_the_same_submission_again_changes_nothing(dataset: PersonSearchDataset, saved: Path, tmp_path: Path) -> None:
+    """As after a process that was killed when the entry had just been written."""
+    path = submit(saved, dataset=dataset, card=card(), board=tmp_path, date=DATE)
+    written = path.read_bytes(), path.stat().st_mtime_ns
+    # One that was killed just before.
+    path.with_name(".made-up.0a1b2c3d.json").write_bytes(written[0])
+    assert entry_files(tmp_path) == [path]
+    assert submit(saved, dataset=dataset, card=card(), board=tmp_path) == path
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == written
+    with pytest.raises(InputError, match="has an entry already"):
+        submit(saved, dataset=dataset, card=card(), board=tmp_path, date="2026-02-01")
 
 
 def test_suspicious_predictions_are_marked_for_review(dataset: PersonSearchDataset, tmp_path: Path) -> None:
@@ -178,8 +195,11 @@ def test_command_shows_numbers_and_standing(dataset: PersonSearchDataset, tmp_pa
     assert "rank 1 of 1 computed" in result.output
     assert "synthetic people" in result.output
     again = CliRunner().invoke(app, command)
-    assert again.exit_code == 1
-    assert "has an entry already" in again.stderr
+    assert (again.exit_code, again.stdout) == (0, result.stdout)
+    other = str(honest(dataset, 3).save(tmp_path / "3"))
+    changed = CliRunner().invoke(app, [other if word == folders[0] else word for word in command])
+    assert changed.exit_code == 1
+    assert "has an entry already" in changed.stderr
 
 
 def test_command_says_what_stays_of_a_method_that_was_renamed(dataset: PersonSearchDataset, tmp_path: Path) -> None:

@@ -121,6 +121,15 @@ def test_what_was_killed_is_continued(folder: Path, tmp_path: Path) -> None:
     assert tree(index) == tree(tmp_path / "anew")
 
 
+def test_an_interrupted_index_is_called_as_an_uninterrupted_one(folder: Path, tmp_path: Path) -> None:
+    called = {"method": "looks", "progress": False}
+    with pytest.raises(RuntimeError, match="out of memory"):
+        index_pictures(Looks(dies_after=9), folder, tmp_path / "index", **called)
+    for name in ("index", "anew"):
+        index_pictures(Looks(), folder, tmp_path / name, **called)
+    assert tree(tmp_path / "index") == tree(tmp_path / "anew")
+
+
 def test_a_damaged_piece_is_made_again(folder: Path, tmp_path: Path) -> None:
     index = tmp_path / "index"
     with pytest.raises(RuntimeError, match="out of memory"):
@@ -129,6 +138,20 @@ def test_a_damaged_piece_is_made_again(folder: Path, tmp_path: Path) -> None:
     first.write_bytes(first.read_bytes()[:-50])
     assert second.is_file()
     assert _index(folder, index).asked["detect"] == 12 - 4
+    _index(folder, tmp_path / "anew")
+    assert tree(index) == tree(tmp_path / "anew")
+
+
+def test_a_first_index_killed_before_its_manifest_is_finished(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = tmp_path / "index"
+    with monkeypatch.context() as patch:
+        patch.setattr("psbench.own_gallery.write_shard", lambda *_: exit("killed"))
+        with pytest.raises(SystemExit):
+            _index(folder, index)
+    assert sorted(path.name.split("-")[0] for path in index.iterdir()) == ["new", "people"]
+    assert _index(folder, index).asked["detect"] == 0
     _index(folder, tmp_path / "anew")
     assert tree(index) == tree(tmp_path / "anew")
 

@@ -109,7 +109,7 @@ def test_protocols_that_are_not_there_are_refused(world: PersonSearchDataset) ->
 def test_folder_holds_nothing_else_in_the_end(world: PersonSearchDataset, tmp_path: Path) -> None:
     folder = predict_into(Looks(), world, tmp_path / "new" / "predictions", context=True, progress=False)
     scenes = {f"scenes-{number:05d}.parquet" for number in range(8)}
-    assert files(folder) == scenes | {"queries.parquet", "context.parquet", "manifest.json"}
+    assert files(folder) == scenes | {"queries.parquet", "context.parquet", "manifest.json", "work.json"}
     assert_equal(Predictions.load(folder), predict(Looks(), world, context=True, progress=False))
     # Which shard comes first is of no matter.
     manifest = json.loads((folder / "manifest.json").read_text())

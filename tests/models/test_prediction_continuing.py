@@ -10,7 +10,7 @@ from psbench import InputError, Predictions
 from psbench.inference import predict, predict_into
 from psbench.zoo import Detections
 from psbench_data import PersonSearchDataset
-from tests.models.looks import Looks, assert_equal
+from tests.models.looks import Looks, assert_equal, files
 
 
 @pytest.fixture(autouse=True)
@@ -62,11 +62,33 @@ def test_damaged_and_foreign_pieces_are_made_again(world: PersonSearchDataset, t
     assert_equal(Predictions.load(folder), predict(Looks(), world, progress=False))
 
 
+def test_finished_prediction_is_not_made_again(
+    world: PersonSearchDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the process was killed as soon as the manifest was written, or just before it ended."""
+    folder = tmp_path / "predictions"
+    with monkeypatch.context() as patch:
+        patch.setattr("psbench.inference.sharing.clear", lambda folder: exit("killed"))
+        with pytest.raises(SystemExit):
+            predict_into(Looks(), world, folder, context=True, progress=False)
+    (folder / ".manifest.0a1b2c3d.json").write_bytes(b"what a killed process leaves")
+    expected = Predictions.load(folder)
+    for _ in range(2):
+        again = Looks()
+        predict_into(again, world, folder, context=True, progress=False)
+        assert again.asked == {"detect": 0, "embed": 0}
+        assert_equal(Predictions.load(folder), expected)
+        shards = {f"scenes-{number:05d}.parquet" for number in range(8)}
+        assert files(folder) == shards | {"manifest.json", "work.json", "queries.parquet", "context.parquet"}
+    with pytest.raises(InputError, match=r"holds other predictions \(context differ\)"):
+        predict_into(Looks(), world, folder, progress=False)
+
+
 def test_nothing_that_is_there_is_written_over(world: PersonSearchDataset, tmp_path: Path) -> None:
-    folder = predict_into(Looks(), world, tmp_path / "predictions", progress=False)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes.txt").write_text("mine")
-    for there in (folder, tmp_path / "mine"):
+    saved = predict(Looks(), world, progress=False).save(tmp_path / "saved")
+    for there in (saved, tmp_path / "mine"):
         with pytest.raises(InputError, match="something here already"):
             predict_into(Looks(), world, there, progress=False)
     begun = tmp_path / "begun"

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,6 @@ from safetensors.torch import load_file
 
 from psbench import InputError
 from psbench.training import Run, train
-from psbench.training import run as run_module
 from psbench.training.checkpoints import newest
 from psbench.training.trainer import Trainer
 from psbench.zoo.weights import file_digest
@@ -265,12 +265,37 @@ def test_damaged_log_does_not_keep_a_run_from_being_finished(
     assert "no run card" in caplog.text
 
 
+def test_a_run_that_was_killed_when_it_was_just_finished_is_completed(
+    whole: dict[str, Run], world: PersonSearchDataset, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(whole["plain"].folder, tmp_path / "run")
+    (folder / "card.md").unlink()
+    (folder / "checkpoints/step-00000008").mkdir(parents=True)
+    _require_equal(train(TINY, world, folder, resume=True, validate_on="gallery-50", progress=False), whole["plain"])
+
+
+def test_what_killed_processes_leave_is_no_obstacle_and_goes(world: PersonSearchDataset, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    left = folder / ".training.0a1b2c3d.json"
+    for _ in range(2):
+        left.write_bytes(b"{")
+        with pytest.MonkeyPatch.context() as patch:
+            _stop_at(2, patch)
+            with pytest.raises(StoppedError):
+                train(TINY, world, folder, resume=True, checkpoint_every=1, progress=False)
+        assert not left.exists()
+        left = folder / "checkpoints/.step-00000003.0a1b2c3d/model.safetensors"
+        left.parent.mkdir(exist_ok=True)
+
+
 def test_one_training_a_folder(stopped: Path, world: PersonSearchDataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "_PATIENCE", 0.2)
-    with (stopped / "training.json").open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match="another training is at work here"):
-            train(TINY, world, stopped, resume=True, progress=False)
+    monkeypatch.setattr("psbench.locking._PATIENCE", 0.2)
+    folder = os.open(stopped, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    with pytest.raises(InputError, match="another training is at work here"):
+        train(TINY, world, stopped, resume=True, progress=False)
+    os.close(folder)
     assert train(TINY, world, stopped, resume=True, progress=False).record.steps == 8
 
 

@@ -180,7 +180,8 @@ def test_reid_ranks_what_is_kept(dataset: PersonSearchDataset, protocol: str, ke
     reid = Crops().eval()
     folder = tmp_path / "predictions"
     search_into(Guided(), dataset, folder, protocol=protocol, reid=reid, keep=keep, method="both", progress=False)
-    assert files(folder) == {"manifest.json", "scenes.parquet", "queries.parquet", "pairs-00000.parquet", "cost.json"}
+    kept = {"manifest.json", "scenes.parquet", "queries.parquet", "pairs-00000.parquet", "cost.json", "work.json"}
+    assert files(folder) == kept
     found = PairwisePredictions.load(folder)
     test = dataset.split("test")
     similarities = []

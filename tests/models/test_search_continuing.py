@@ -15,6 +15,9 @@ from tests.models.guided import Colours, Crops, Guided, assert_same
 from tests.models.looks import files
 
 SEARCH = {"protocol": "gallery-50", "progress": False}
+RANKED = {
+    "work.json", "manifest.json", "scenes.parquet", "queries.parquet", "pairs-00000.parquet", "cost.json",
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -66,10 +69,8 @@ def test_interrupted_search_is_continued(
     assert (cost.queries, cost.scenes, cost.pairs) == (8, 54, 400)
     if keep is None:
         assert {name: (folder / name).stat().st_mtime_ns for name in kept} == kept
-        left = {"work.json"}
     else:
-        left = set(kept) | {"work.json"}
-    assert not left & files(folder)
+        assert not set(kept) & files(folder)
     assert not list(folder.glob(".*"))
 
 
@@ -86,7 +87,32 @@ def test_interrupted_ranking_is_continued_without_searching_again(world: PersonS
     assert model.asked["pairs"] == 0
     # The queries, and the crops that were missing.
     assert again.asked == 8 + len(expected.boxes) - done
-    assert files(folder) == {"manifest.json", "scenes.parquet", "queries.parquet", "pairs-00000.parquet", "cost.json"}
+    assert files(folder) == RANKED
+
+
+@pytest.mark.parametrize("reid", [None, Crops()])
+def test_finished_search_is_not_made_again(
+    world: PersonSearchDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reid: nn.Module | None
+) -> None:
+    """Also if the process was killed as soon as the manifest was written, or while the search was being removed."""
+    folder = tmp_path / "predictions"
+
+    def killed(_: Path) -> None:
+        if (folder / "manifest.json").is_file():
+            (folder / "proposals/manifest.json").unlink(missing_ok=True)
+            exit("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("psbench.inference.sharing.clear", killed)
+        with pytest.raises(SystemExit):
+            search_into(Guided(), world, folder, reid=reid, keep=20, **SEARCH)
+    expected = PairwisePredictions.load(folder)
+    for _ in range(2):
+        again = Guided()
+        search_into(again, world, folder, reid=reid, keep=20, **SEARCH)
+        assert again.asked["pairs"] == 0
+        assert_same(PairwisePredictions.load(folder), expected)
+        assert files(folder) == (RANKED if reid else RANKED - {"pairs-00000.parquet"} | {"kept-00000.parquet"})
 
 
 def test_interrupted_search_before_a_ranking_is_continued(world: PersonSearchDataset, tmp_path: Path) -> None:
@@ -161,8 +187,11 @@ def test_beginning_of_another_ranking_is_refused(world: PersonSearchDataset, tmp
 
 def test_nothing_that_is_there_is_written_over(world: PersonSearchDataset, tmp_path: Path) -> None:
     folder = search_into(Guided(), world, tmp_path / "predictions", keep=3, **SEARCH)
-    for reid in (None, Crops()):
-        with pytest.raises(InputError, match="something here already"):
-            search_into(Guided(), world, folder, reid=reid, keep=3, **SEARCH)
-    with pytest.raises(InputError, match="something here already"):
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    with pytest.raises(InputError, match=r"holds other predictions \(keep differ\)"):
+        search_into(Guided(), world, folder, keep=4, **SEARCH)
+    with pytest.raises(InputError, match="Give another folder, or remove this one first"):
+        search_into(Guided(), world, folder, reid=Crops(), keep=3, **SEARCH)
+    with pytest.raises(InputError, match="Give another folder, or remove this one first"):
         rescore_into(Crops(), world, folder, proposals=folder, progress=False)
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before

@@ -68,7 +68,8 @@ def test_two_processes_find_what_one_does(
     found = PairwisePredictions.load(folder)
     assert found.method == "igpn + reid_pcb"
     assert_same(found, expected, atol=1e-4)
-    assert files(folder) == {"manifest.json", "scenes.parquet", "queries.parquet", "pairs-00000.parquet", "cost.json"}
+    kept = {"manifest.json", "scenes.parquet", "queries.parquet", "pairs-00000.parquet", "cost.json", "work.json"}
+    assert files(folder) == kept
 
 
 def test_death_of_a_process_ends_all_and_can_be_continued(
