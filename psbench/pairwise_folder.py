@@ -91,7 +91,7 @@ def write_frame(predictions: PairwisePredictions, partial: Path, pairs: list[Sha
         fingerprint=predictions.fingerprint,
         synthetic=predictions.synthetic,
         scenes=write_shard(scenes, partial / "scenes.parquet"),
-        queries=write_shard(pa.Table.from_arrays(keys, schema=_query_schema()), partial / "queries.parquet"),
+        queries=write_shard(pa.Table.from_arrays(keys, schema=query_schema()), partial / "queries.parquet"),
         pairs=pairs,
     )
     write_manifest(manifest, partial)
@@ -151,7 +151,7 @@ def count_proposals(folder: Path) -> tuple[int, int]:
 
 def _read_pairs(folder: Path, shard: Shard, intake: Intake) -> pa.Table | None:
     """A shard of pairs; None, with the reason noted, if its rows are not complete."""
-    table = read_shard(folder, shard, _pair_schema(), intake)
+    table = read_shard(folder, shard, pair_schema(), intake)
     if table is None:
         return None
     columns = ["boxes", "similarities", *([_PROPOSAL] if _has_proposals(table) else [])]
@@ -189,7 +189,7 @@ def _read_names(folder: Path, shard: Shard, intake: Intake) -> list[str] | None:
 
 
 def _read_queries(folder: Path, shard: Shard, intake: Intake) -> dict[str, Any]:
-    table = read_shard(folder, shard, _query_schema(), intake)
+    table = read_shard(folder, shard, query_schema(), intake)
     if table is None:
         return {"num_queries": None, "query_scenes": None, "query_boxes": None}
     scenes, boxes = query_keys(folder / shard.file, table, intake)
@@ -202,13 +202,15 @@ def _scene_schema() -> pa.Schema:
     return pa.schema({"scene": pa.string()})
 
 
-def _query_schema() -> pa.Schema:
+def query_schema() -> pa.Schema:
+    """The columns of queries."""
     import pyarrow as pa
 
     return pa.schema({"scene": pa.string(), "box": query_box_type()})
 
 
-def _pair_schema() -> pa.Schema:
+def pair_schema() -> pa.Schema:
+    """The columns of pairs."""
     import pyarrow as pa
 
     return pa.schema(
@@ -236,4 +238,4 @@ def pairs_to_table(predictions: PairwisePredictions, start: int, stop: int) -> p
         lists(offsets, predictions.similarities[rows]),
         pa.nulls(stop - start, pa.large_list(pa.float32())) if proposal is None else lists(offsets, proposal[rows]),
     ]
-    return pa.Table.from_arrays(columns, schema=_pair_schema())
+    return pa.Table.from_arrays(columns, schema=pair_schema())

@@ -146,14 +146,14 @@ def count_people(folder: Path) -> tuple[int, int]:
 
 def _read_detections(folder: Path, shard: Shard, dim: int, intake: Intake, *, named: bool) -> pa.Table | None:
     """A shard with one list of detections a row; None, with the reason noted, if its rows are not complete."""
-    table = read_shard(folder, shard, _detection_schema(dim, named=named), intake)
+    table = read_shard(folder, shard, detection_schema(dim, named=named), intake)
     others = ["scene"] if named else []
     return table if table is not None and rows_complete(folder / shard.file, table, _LISTS, others, intake) else None
 
 
 def _read_queries(folder: Path, manifest: Manifest, intake: Intake) -> dict[str, Any]:
     path, dim = folder / manifest.queries.file, manifest.embedding_dim
-    table = read_shard(folder, manifest.queries, _query_schema(dim), intake)
+    table = read_shard(folder, manifest.queries, query_schema(dim), intake)
     if table is None:
         return {"query_embeddings": None, "query_scenes": None, "query_boxes": None}
     whole = rows_complete(path, table, [], ["embedding"], intake)
@@ -200,7 +200,8 @@ class _Gathered:
         }
 
 
-def _detection_schema(dim: int, *, named: bool) -> pa.Schema:
+def detection_schema(dim: int, *, named: bool) -> pa.Schema:
+    """The columns of scenes, or of a context, which has no names."""
     import pyarrow as pa
 
     name = {"scene": pa.string()} if named else {}
@@ -214,7 +215,8 @@ def _detection_schema(dim: int, *, named: bool) -> pa.Schema:
     )
 
 
-def _query_schema(dim: int) -> pa.Schema:
+def query_schema(dim: int) -> pa.Schema:
+    """The columns of queries."""
     import pyarrow as pa
 
     return pa.schema({"scene": pa.string(), "box": query_box_type(), "embedding": pa.list_(pa.float32(), dim)})
@@ -225,7 +227,7 @@ def scenes_to_table(predictions: Predictions, start: int, stop: int) -> pa.Table
     import pyarrow as pa
 
     columns = [pa.array(predictions.scene_names[start:stop], pa.string()), *_detection_lists(predictions, start, stop)]
-    return pa.Table.from_arrays(columns, schema=_detection_schema(predictions.embeddings.shape[1], named=True))
+    return pa.Table.from_arrays(columns, schema=detection_schema(predictions.embeddings.shape[1], named=True))
 
 
 def context_to_table(context: QueryContext) -> pa.Table:
@@ -233,7 +235,7 @@ def context_to_table(context: QueryContext) -> pa.Table:
     import pyarrow as pa
 
     columns = _detection_lists(context, 0, len(context.offsets) - 1)
-    return pa.Table.from_arrays(columns, schema=_detection_schema(context.embeddings.shape[1], named=False))
+    return pa.Table.from_arrays(columns, schema=detection_schema(context.embeddings.shape[1], named=False))
 
 
 def _detection_lists(columns: Predictions | QueryContext, start: int, stop: int) -> list[pa.Array]:
@@ -252,4 +254,4 @@ def queries_to_table(predictions: Predictions) -> pa.Table:
 
     count, dim = predictions.query_embeddings.shape
     keys = query_columns(count, predictions.query_scenes, predictions.query_boxes)
-    return pa.Table.from_arrays([*keys, vectors(predictions.query_embeddings)], schema=_query_schema(dim))
+    return pa.Table.from_arrays([*keys, vectors(predictions.query_embeddings)], schema=query_schema(dim))

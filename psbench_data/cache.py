@@ -1,7 +1,8 @@
 """Parsed annotations kept as Arrow files, so that a dataset is parsed once.
 
 One folder per digest of the annotation files. A file in it is whole or absent: it is written under another
-name and then renamed, so a killed process leaves nothing half-written and two processes may build at once.
+name and then renamed, so a killed process leaves nothing half-written and two processes may build at once. A table that
+is not as it was written is built again: pyarrow trusts the offsets in a file, and reads wherever damaged ones lead to.
 The cache is a convenience: where there is none or it cannot be written, everything works and is parsed again next time.
 """
 
@@ -13,6 +14,7 @@ import os
 import re
 import time
 import warnings
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,10 +25,11 @@ from psbench_data.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT = 4
+FORMAT = 5
 """Grows when a reader or a table layout changes, so that tables of older versions are not used."""
 
 _SETTLED_NS = 2_000_000_000
+_START = 64  # bytes before a table; Arrow aligns what follows to as many
 
 
 def cache_folder() -> Path:
@@ -103,11 +106,11 @@ def cached_table(key: str, name: str, build: Callable[[], pa.Table]) -> pa.Table
 
     path = Path(key[:2], key, f"{name}.arrow")
     with contextlib.suppress(OSError, pa.ArrowInvalid):
-        return _open(cache_folder() / path)
+        return _open(cache_folder(), path)
     table = build()
     try:
-        _write(table, cache_folder() / path)
-        return _open(cache_folder() / path)
+        _write(table, cache_folder(), path)
+        return _open(cache_folder(), path)
     except OSError as error:
         # Of this line, so that Python shows it once and not for every table.
         warnings.warn(
@@ -118,19 +121,30 @@ def cached_table(key: str, name: str, build: Callable[[], pa.Table]) -> pa.Table
         return table
 
 
-def _open(path: Path) -> pa.Table:
+def _open(folder: Path, path: Path) -> pa.Table:
     import pyarrow as pa
 
-    with pa.memory_map(str(path)) as source:
+    with pa.memory_map(str(folder / path)) as source:
+        content = memoryview(source.read_buffer())
+        if content[:_START] != _start(path, content[_START:]):
+            raise pa.ArrowInvalid("not as it was written")
         return pa.ipc.open_file(source).read_all()
 
 
-def _write(table: pa.Table, path: Path) -> None:
+def _write(table: pa.Table, folder: Path, path: Path) -> None:
     import pyarrow as pa
 
-    with (
-        new_file(path) as partial,
-        pa.OSFile(str(partial), "wb") as sink,
-        pa.ipc.new_file(sink, table.schema) as writer,
-    ):
-        writer.write_table(table.combine_chunks())
+    with new_file(folder / path) as partial:
+        with pa.OSFile(str(partial), "wb") as sink:
+            sink.write(bytes(_START))
+            with pa.ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table.combine_chunks())
+        with pa.memory_map(str(partial), "r+") as file:
+            start = _start(path, memoryview(file.read_buffer())[_START:])
+            file.seek(0)
+            file.write(start)
+
+
+def _start(path: Path, content: memoryview) -> bytes:
+    """What a file begins with: a checksum of where it belongs and of all that follows."""
+    return f"psbench {zlib.crc32(content, zlib.crc32(path.as_posix().encode())):08x}\n".encode().ljust(_START)

@@ -26,9 +26,10 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from psbench_data.atomic import new_file
-from psbench_data.columns import flat_values, list_offsets
+from psbench_data.columns import flat_values, list_offsets, one_chunk
 from psbench_data.errors import InputError
 from psbench_data.galleries import protocol_table
+from psbench_data.parquet_sizes import bytes_in_memory, most_bytes
 from psbench_data.protocol import Protocol, Rest
 from psbench_data.scenes import Scenes
 
@@ -79,19 +80,21 @@ def read_protocol(path: Path, test: Scenes) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    empty = np.zeros(0, np.int64)
+    expected = protocol_table(empty, np.zeros((0, 4)), empty, [], [], []).schema
     try:
-        table = pq.read_table(path)
+        if (size := bytes_in_memory(path, expected.names)) > (most := most_bytes(path)):
+            raise ValueError(f"it would become {size:,} bytes in memory, expected at most {most:,}")
+        table = pq.read_table(path, columns=[n for n in pq.read_schema(path).names if n in expected.names])
         metadata = table.schema.metadata or {}
         settings = json.loads(metadata[b"settings"])
         rest, pool, by_rule = settings["rest"], settings["pool"], settings.get("by_rule", False)
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not the Parquet file of a protocol ({error}). {_REMEDY}") from error
     if any(metadata.get(key.encode()) != value.encode() for key, value in _belongs_to(test).items()):
         raise InputError(f"{path}: belongs to other scenes; export it again.")
     if not table.num_rows:
         raise InputError(f"{path}: holds no query. {_REMEDY}")
-    empty = np.zeros(0, np.int64)
-    expected = protocol_table(empty, np.zeros((0, 4)), empty, [], [], []).schema
     faults = [
         f"{path}: column {field.name!r}: expected {field.type}, found "
         f"{table.schema.field(field.name).type if field.name in table.column_names else 'none'}. {_REMEDY}"
@@ -126,10 +129,14 @@ def _alike(found: pa.DataType, expected: pa.DataType) -> bool:
     return found == expected
 
 
+def _has_nulls(values: pa.Array) -> bool:
+    """Whether a value is missing, or one in a list, however deep."""
+    return bool(values.null_count) or (values.type.num_fields > 0 and _has_nulls(values.flatten()))
+
+
 def _misfits(table: pa.Table, pool: list[int] | None, test: Scenes) -> list[str]:
-    nulls = [f"column {name!r} has empty fields" for name in table.column_names if table.column(name).null_count]
-    if nulls:
-        return nulls
+    if nulls := [name for name in table.column_names if _has_nulls(one_chunk(table, name))]:
+        return [f"column {name!r} has empty fields" for name in nulls]
     faults = []
     listed, entries = list_offsets(table, "listed"), list_offsets(table, "truth_entries")
     owner = np.repeat(np.arange(table.num_rows), np.diff(entries))

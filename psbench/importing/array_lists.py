@@ -10,19 +10,18 @@ from __future__ import annotations
 import math
 import pickle
 import re
-import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from psbench.torch_files import ZIP, require_stored, restricted_load
 from psbench_data import InputError
 
 _NUMBERS = ("f2", "f4", "f8", "i4", "i8")
-_ZIP, _LEGACY = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""How files of torch.save begin: since torch 1.6, and before."""
+_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""How files of torch.save began before torch 1.6."""
 PICKLE_REMEDY = """\
 Whoever made it, and so trusts it, can turn it into what is read here (docs/predictions.md has each line's meaning):
     import numpy as np, pickle
@@ -122,16 +121,15 @@ def _restricted_load(path: Path) -> Any:
             "pip install 'psbench[zoo]'."
         ) from None
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_STAND_INS):
-            # Of the pickle's protocol, which says nothing about whether it can be read.
-            warnings.simplefilter("ignore")
-            return torch.load(path, "cpu", weights_only=True)
+        with torch.serialization.safe_globals(_STAND_INS):
+            return restricted_load(path)
     except Exception as error:
         # Of a file made to deceive, there is no telling which one.
         if unsafe := re.search(r"GLOBAL ([\w.]+)", str(error)):
             raise InputError(
                 f"{path}: calls for {unsafe[1]} besides arrays of numbers, which could run code out of the file. "
-                f"Nothing was run, and it is not read. {PICKLE_REMEDY}"
+                "Nothing was run, and it is not read.",
+                advice=PICKLE_REMEDY,
             ) from None
         raise InputError(f"{path}: damaged, or not a dump ({_first_line(error)}). Dump it again.") from None
 
@@ -144,16 +142,10 @@ def _require_of_torch(path: Path) -> None:
         begin = file.read(len(_LEGACY))
     if begin == _LEGACY:
         return
-    if not begin.startswith(_ZIP):
+    if not begin.startswith(ZIP):
         what = "a plain pickle, which can run code" if begin.startswith(b"\x80") else "not a file of torch.save"
-        raise InputError(f"{path}: {what}, and is not read. {PICKLE_REMEDY}")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            compressed = [m.filename for m in archive.infolist() if m.compress_type or m.file_size != m.compress_size]
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise InputError(f"{path}: damaged ({error}). Copy it again.") from None
-    if compressed:
-        raise InputError(f"{path}: compressed inside, which torch.save never is. Give the dump as it was written.")
+        raise InputError(f"{path}: {what}, and is not read.", advice=PICKLE_REMEDY)
+    require_stored(path, "a dump", "Give the dump as it was written.")
 
 
 def _first_line(error: Exception) -> str:

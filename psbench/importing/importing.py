@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from psbench.importing.dump import Dump
@@ -13,7 +12,7 @@ from psbench.importing.npz import read_npz
 from psbench.predictions import Predictions
 from psbench_data import InputError, PersonSearchDataset
 from psbench_data.errors import near_names
-from psbench_data.faults import Collected
+from psbench_data.faults import Collected, told_of
 
 FORMS: dict[str, Callable[[Path], Dump]] = {"seqnet": read_eval_cache, "glcnet": read_eval_cache, "npz": read_npz}
 """What can be read, see the modules of the readers."""
@@ -46,7 +45,7 @@ def import_detections(
         raise InputError(f"there is no form {form!r}. {near_names(form, FORMS)}")
     path, asked = Path(path), dataset.protocol(protocol or dataset.require_protocols()[0])
     dump = FORMS[form](path)
-    with _told_of(path):
+    with told_of(path, instead_of="Predictions.from_arrays: "):
         with Collected() as faults:
             with faults.step():
                 scenes = scene_names(dump, dataset, asked, None if names is None else list(names))
@@ -67,13 +66,3 @@ def import_detections(
             fingerprint=asked.fingerprint,
             synthetic=dataset.synthetic,
         )
-
-
-@contextmanager
-def _told_of(path: Path) -> Iterator[None]:
-    """Have every fault begin with the file."""
-    try:
-        yield
-    except InputError as error:
-        begin = "Predictions.from_arrays: "
-        raise InputError(f"{path}: {fault.removeprefix(begin)}" for fault in error.faults) from None

@@ -102,6 +102,24 @@ def create(name: str, *, num_identities: int, **options: Any) -> ZooModel:
     return model_class(name)(int(num_identities), options_for(name, **options))
 
 
+def outlined(name: str, *, num_identities: int, **options: Any) -> ZooModel:
+    """What `create` would build, without memory for its weights: to see their names and shapes before that is taken.
+
+    Raises:
+        InputError: as `create`, or no network can be built with these options.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            return create(name, num_identities=num_identities, **options)
+    except InputError:
+        raise
+    # Of options out of a file, there is no telling what torch and timm make of them.
+    except Exception as error:
+        raise InputError(f"{name}: no network can be built with these options ({error}).") from None
+
+
 def options_for(name: str, **options: Any) -> Any:
     """What `create` makes a model with: an instance of its `options_type`.
 

@@ -6,10 +6,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from psbench.zoo import ZooModel, create, model_class
+from psbench.torch_files import is_plain
+from psbench.zoo import ZooModel, create, model_class, outlined
 from psbench.zoo.official_names import OFFICIAL, Official
 from psbench.zoo.plugins import package_of
 from psbench_data import InputError
@@ -82,8 +84,10 @@ def load_official(name: str, state_dict: Mapping[str, Any], **overrides: Any) ->
         **OFFICIAL[name].as_the_original,
         **overrides,
     }
-    model = create(name, num_identities=len(table), **{key: v for key, v in options.items() if key in known})
-    _require_fit(name, weights, model.state_dict())
+    options = {key: v for key, v in options.items() if key in known}
+    # Before memory is taken for what the checkpoint does not hold.
+    _require_fit(name, weights, outlined(name, num_identities=len(table), **options).state_dict())
+    model = create(name, num_identities=len(table), **options)
     model.load_state_dict(weights)
     return model.eval()
 
@@ -91,6 +95,8 @@ def load_official(name: str, state_dict: Mapping[str, Any], **overrides: Any) ->
 def _renamed(name: str, state_dict: Mapping[str, Any], official: Official) -> dict[str, Tensor]:
     """The weights under our names, each once."""
     inner = next((state_dict[key] for key in _WRAPPERS if isinstance(state_dict.get(key), Mapping)), state_dict)
+    if strange := [key for key, value in inner.items() if not isinstance(key, str) or not _is_weight(value)]:
+        raise InputError(f"{name}: {key!r} of the checkpoint is no tensor of real numbers." for key in strange)
     # What several GPUs trained together.
     inner = {key.removeprefix(_PARALLEL): value for key, value in inner.items()}
     faults = [
@@ -108,6 +114,10 @@ def _renamed(name: str, state_dict: Mapping[str, Any], official: Official) -> di
         for key, value in inner.items()
         if not key.startswith(official.ignored)
     }
+
+
+def _is_weight(value: Any) -> bool:
+    return is_plain(value) if isinstance(value, Tensor) else isinstance(value, int | float | np.ndarray | np.generic)
 
 
 def _require_fit(name: str, weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

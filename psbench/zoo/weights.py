@@ -9,9 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import pickle
-import re
-import warnings
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -21,16 +18,20 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from psbench.zoo import ZooModel, available, create, load_official
+from psbench.zoo import ZooModel, available, create, load_official, outlined
 from psbench.zoo.plugins import package_of
+from psbench.zoo.released import read_released
 from psbench_data import InputError
 from psbench_data.atomic import new_file
+from psbench_data.faults import told_of
 from psbench_data.validation import file_error
 
 WEIGHTS_FILE = "model.safetensors"
 """Of a folder that a model is loaded from."""
 _TABLE_ROWS = {"cuhk_sysu": (5532,), "prw": (482, 483), "movienet_cs": (3087,)}
 """Of released weights: the identities of each dataset, PRW's counted in two ways."""
+_MOST_TABLES = 2**28
+"""Bytes that identity tables, which the file need not hold, may always take."""
 
 
 class WeightsInfo(BaseModel):
@@ -75,11 +76,9 @@ def describe(
 ) -> WeightsInfo:
     """What there is to say of a model called `name` in the zoo; the arguments are as in `WeightsInfo`."""
     options = json.loads(json.dumps(dataclasses.asdict(model.options)))
-    # These weights replace whatever the training started from.
-    options |= {"pretrained": False} if "pretrained" in options else {}
     return WeightsInfo(
         model=name,
-        options=options,
+        options=_started(options),
         num_identities=num_identities,
         preprocessing=model.preprocessing(),
         method=method,
@@ -89,6 +88,11 @@ def describe(
         package=package_of(name),
         source_sha256=source_sha256,
     )
+
+
+def _started(options: dict[str, Any]) -> dict[str, Any]:
+    """The same without weights from elsewhere, which a file could ask for: its own replace them."""
+    return options | ({"pretrained": False} if "pretrained" in options else {})
 
 
 def save_weights(model: ZooModel, path: str | Path, metadata: WeightsInfo, *, keep_tables: bool = False) -> None:
@@ -109,13 +113,21 @@ def save_weights(model: ZooModel, path: str | Path, metadata: WeightsInfo, *, ke
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, header: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file; tensors may be on any device, in any order in memory, and share it."""
+    """Write a safetensors file, the same bytes each time; tensors may be on any device, and share memory."""
     from safetensors.torch import save
 
     # The format takes each tensor whole, in memory of its own.
     plain = {k: v.detach().to("cpu", memory_format=torch.contiguous_format, copy=True) for k, v in tensors.items()}
-    # Not by its own `save_file`, whose files only their owner can read.
-    path.write_bytes(save(plain, {"format": "pt", **(header or {})}))
+    written = memoryview(save(plain, {"format": "pt", **(header or {})}))
+    # Its own `save_file` writes files that only their owner can read, and both order the header's words by chance.
+    start = 8 + int.from_bytes(written[:8], "little")
+    entries = json.loads(bytes(written[8:start]))
+    entries["__metadata__"] = dict(sorted(entries["__metadata__"].items()))
+    ordered = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
+    # The tensors are to begin at a multiple of eight bytes.
+    ordered += b" " * (-len(ordered) % 8)
+    with path.open("wb") as file:
+        file.writelines((len(ordered).to_bytes(8, "little"), ordered, written[start:]))
 
 
 def read_info(path: str | Path) -> WeightsInfo:
@@ -139,13 +151,13 @@ def read_info(path: str | Path) -> WeightsInfo:
         )
     try:
         info = WeightsInfo(**{key: json.loads(value) for key, value in header.items() if key != "format"})
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: its header is damaged ({error}). Train or import the weights again.") from None
     except ValidationError as error:
         raise file_error(path, error, "Train or import the weights again.") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: its header is damaged ({error}). Train or import the weights again.") from None
     if info.package and info.model not in available():
         raise InputError(f"{path}: these weights are of {info.model}, a model of {info.package}. Install that package.")
-    return info
+    return info.model_copy(update={"options": _started(info.options)})
 
 
 def load_weights(path: str | Path, *, model: str | None = None, dataset: str | None = None) -> ZooModel:
@@ -166,22 +178,37 @@ def load_weights(path: str | Path, *, model: str | None = None, dataset: str | N
     for what, found, asked in (("model", info.model, model), ("dataset", info.dataset, dataset)):
         if asked is not None and found != asked:
             raise InputError(f"{path}: these weights are of the {what} {found}, not of {asked}. Give those of {asked}.")
-    made = create(info.model, num_identities=info.num_identities, **info.options)
+    # Of other packages' models, nobody knows whether they can be built without memory.
+    look = create if package_of(info.model) else outlined
+    with told_of(path):
+        made = look(info.model, num_identities=info.num_identities, **info.options)
     if made.preprocessing() != info.preprocessing:
         raise InputError(
             f"{path}: these weights need the preprocessing {info.preprocessing}, and this version does "
             f"{made.preprocessing()}. Install {info.package or f'psbench {info.psbench}'}, which wrote them."
         )
     state = load_file(path)
-    expected = made.state_dict()
-    wrong = [k for k in expected if k not in state and not k.startswith(made.training_only)]
-    wrong += [k for k in state if k not in expected or state[k].shape != expected[k].shape]
-    if wrong:
+    if wrong := _misfits(made, state):
         raise InputError(
             f"{path}: not the weights of {info.model}: {', '.join(wrong[:5])}. Train or import them again."
         )
+    missing = sum(v.numel() * v.element_size() for k, v in made.state_dict().items() if k not in state)
+    if missing > (limit := max(_MOST_TABLES, 10 * path.stat().st_size)):
+        raise InputError(
+            f"{path}: with num_identities {info.num_identities} and its options, {info.model} has tables of "
+            f"{missing:,} bytes, expected at most {limit:,}. Train or import the weights again."
+        )
+    if look is outlined:
+        made = create(info.model, num_identities=info.num_identities, **info.options)
     made.load_state_dict(state, strict=False)
     return made.eval()
+
+
+def _misfits(made: ZooModel, state: Mapping[str, Tensor]) -> list[str]:
+    """The weights that a model needs and that are not there, or that are others than it has."""
+    expected = made.state_dict()
+    wrong = [k for k in expected if k not in state and not k.startswith(made.training_only)]
+    return wrong + [k for k, v in state.items() if k not in expected or v.shape != expected[k].shape or v.is_complex()]
 
 
 def weights_path(given: str | Path) -> Path:
@@ -229,8 +256,9 @@ def import_weights(
         InputError: the source cannot be read, holds more than tensors and plain values, or is not of this model.
     """
     source = Path(source)
-    state = _released(source)
-    model = load_official(name, state, **(overrides or {}))
+    state = read_released(source)
+    with told_of(source):
+        model = load_official(name, state, **(overrides or {}))
     rows = len(model.state_dict()["oim.table"])
     if rows not in _TABLE_ROWS.get(dataset, (rows,)):
         of = next((other for other, usual in _TABLE_ROWS.items() if rows in usual), "another dataset")
@@ -248,27 +276,3 @@ def import_weights(
     )
     save_weights(model, path, info, keep_tables=keep_tables)
     return info
-
-
-def _released(path: Path) -> Mapping[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file. Give the checkpoint as it was released.")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with warnings.catch_warnings():
-            # Of the pickle's protocol, which says nothing about whether it can be read.
-            warnings.simplefilter("ignore")
-            return torch.load(path, "cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if not (unsafe := re.search(r"GLOBAL (\S+)", str(error))):
-            raise InputError(f"{path}: not a checkpoint. Download it again.") from None
-        raise InputError(
-            f"{path}: holds a Python object ({unsafe[1]}) besides tensors, and reading that could run code out of the "
-            "file. If you trust its origin, save its state_dict alone in a file of its own, and give that."
-        ) from None
-    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError) as error:
-        raise InputError(f"{path}: not a checkpoint ({error or 'it is empty'}). Download it again.") from None

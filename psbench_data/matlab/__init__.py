@@ -11,8 +11,8 @@ import numpy as np
 from psbench_data.errors import InputError
 from psbench_data.faults import COPY_AGAIN
 from psbench_data.matlab.arrays import decode
-from psbench_data.matlab.mat5 import DamageError, LayoutError
-from psbench_data.matlab.stream import find_variable, missing, unreadable
+from psbench_data.matlab.mat5 import DamageError
+from psbench_data.matlab.stream import find_variable, unreadable
 
 
 def read_list(path: Path, variable: str) -> np.ndarray:
@@ -37,7 +37,7 @@ def items(path: Path, variable: str, value: np.ndarray) -> np.ndarray:
 
 
 def read_any(path: Path, names: Sequence[str]) -> np.ndarray:
-    """The first of the variables that a MATLAB 5 file has, as `scipy.io.loadmat` gives it.
+    """The first of the variables that a MATLAB 5 file has, as `scipy.io.loadmat` would give it.
 
     Raises:
         InputError: the file is damaged, of another kind, or has none of them.
@@ -46,29 +46,6 @@ def read_any(path: Path, names: Sequence[str]) -> np.ndarray:
         return decode(find_variable(path, *names).content())
     except (DamageError, UnicodeDecodeError) as error:
         raise unreadable(path, error) from error
-    except LayoutError:
-        return _by_scipy(path, names)
-
-
-def _by_scipy(path: Path, names: Sequence[str]) -> np.ndarray:
-    """For big-endian files and those of version 4; and it knows what other files are."""
-    from scipy.io import loadmat
-
-    try:
-        content = loadmat(path)
-    except NotImplementedError:
-        raise InputError(
-            f"{path}: this is a MATLAB 7.3 (HDF5) file, while the official file is MATLAB 5. "
-            "Use the original, or save it in MATLAB with the option -v7."
-        ) from None
-    # loadmat meets a damaged file with whatever the first impossible byte leads to (TypeError, IndexError,
-    # zlib.error, MemoryError, ...), so nothing narrower would do.
-    except Exception as error:
-        raise unreadable(path, f"{type(error).__name__}: {error}") from error
-    for name in names:
-        if name in content:
-            return content[name]
-    raise missing(path, names, content)
 
 
 def struct(value: Any) -> np.void:

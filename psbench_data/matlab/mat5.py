@@ -24,7 +24,7 @@ _LARGEST_PART = 1 << 20  # of an array's header; only a damaged one has more
 
 
 class LayoutError(Exception):
-    """A layout that is not recognised for sure; `scipy.io.loadmat` knows more of them."""
+    """A layout that is not recognised for sure; `arrays.decode` knows more of them."""
 
 
 class DamageError(Exception):

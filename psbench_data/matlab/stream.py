@@ -16,9 +16,12 @@ from typing import BinaryIO
 
 from psbench_data.errors import InputError
 from psbench_data.matlab import mat5
-from psbench_data.matlab.mat5 import ArrayHeader, DamageError, LayoutError
+from psbench_data.matlab.mat5 import ArrayHeader, DamageError
 
 _AGAIN = "Copy the file again from the dataset's archive (a download may have been cut off)."
+_SAVE_AGAIN = "Use the original, or save it in MATLAB with the option -v7."
+_KINDS = {b"\x00\x02IM": "a MATLAB 7.3 (HDF5) file", b"\x01\x00MI": "a MATLAB file of big-endian numbers"}
+"""Files that are not read here, by the end of their header. scipy reads the second kind, and can be killed by one."""
 _CHUNK = 1 << 15  # deflate makes at most 1,032 bytes of one, so at most 34 MB of this
 
 
@@ -82,14 +85,15 @@ def find_variable(path: Path, *names: str) -> Variable:
     """Find the first of some variables that a file has; of several of one name, the last.
 
     Raises:
-        LayoutError: this is no little-endian MATLAB 5 file.
-        InputError: the file is damaged, or holds no such variable.
+        InputError: the file is damaged or of another kind, or holds no such variable.
     """
     with _damage_is_told(path), path.open("rb") as file:
         start = file.read(mat5.FILE_HEADER_SIZE)
+        if other := _KINDS.get(start[-4:]):
+            raise InputError(f"{path}: this is {other}, while the official file is MATLAB 5. {_SAVE_AGAIN}")
         # The minor version says nothing. Files of version 4 begin with a small number; text, as here, has no zero byte.
         if len(start) < mat5.FILE_HEADER_SIZE or start[-3:] != mat5.FILE_HEADER_END[1:] or 0 in start[:4]:
-            raise LayoutError
+            raise DamageError("it does not begin as one")
         variables: dict[str, Variable] = {}
         for offset, size in _elements(file, path.stat().st_size):
             stream = _Stream(file, offset, size)

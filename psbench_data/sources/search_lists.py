@@ -103,8 +103,6 @@ def _parsers(path: Path, variable: str, scenes: _SceneNames) -> tuple[int, Itera
         if found.header.is_struct_vector:
             return math.prod(found.header.dims), (partial(_from_bytes, row, scenes) for row in found.structs())
         listed = matlab.items(path, variable, decode(found.content()))
-    except LayoutError:
-        listed = matlab.read_list(path, variable)
     except (DamageError, UnicodeDecodeError) as error:
         raise unreadable(path, error) from error
     return len(listed), (partial(_from_struct, row, scenes) for row in listed)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,35 @@ def test_damaged_cache_is_rebuilt(world_root: Path, tmp_path: Path, monkeypatch:
     for file in tmp_path.rglob("*.arrow"):
         file.write_bytes(file.read_bytes()[:100])
     assert psbench_data.load("cuhk_sysu", root=world_root).fingerprint == first
+
+
+def _flipped(tables: Sequence[bytes]) -> list[bytes]:
+    """A bit in every kilobyte: of offsets, which pyarrow follows, and of what is evaluated."""
+    return [bytes(byte ^ (i % 1024 == 700) for i, byte in enumerate(table)) for table in tables]
+
+
+def _exchanged(tables: Sequence[bytes]) -> list[bytes]:
+    """Each whole, and in the place of another."""
+    return [*tables[1:], tables[0]]
+
+
+@pytest.mark.parametrize("altered", [_flipped, _exchanged])
+def test_altered_cache_is_rebuilt(
+    world_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, altered: Callable[[Sequence[bytes]], list[bytes]]
+) -> None:
+    monkeypatch.setenv("PSBENCH_CACHE", str(tmp_path))
+
+    def opened() -> tuple[str, str]:
+        dataset = psbench_data.load("cuhk_sysu", root=world_root)
+        return dataset.fingerprint, dataset.protocol("gallery-50").digest
+
+    first, files = opened(), sorted(tmp_path.rglob("*.arrow"))
+    tables = [file.read_bytes() for file in files]
+    for file, table, sound in zip(files, altered(tables), tables, strict=True):
+        assert table != sound
+        file.write_bytes(table)
+    assert opened() == first
+    assert [file.read_bytes() for file in files] == tables
 
 
 def test_unwritable_cache_is_only_slower(world_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,6 +100,11 @@ def _folder(path: Path) -> None:
             "this is a MATLAB 7.3 (HDF5) file, while the official file is MATLAB 5",
         ),
         (
+            lambda path: path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(124) + b"\x01\x00MI" + bytes(80)),
+            "this is a MATLAB file of big-endian numbers, while the official file is MATLAB 5",
+        ),
+        (lambda path: savemat(path, {"x": np.arange(50)}, format="4"), "not a readable MATLAB 5 file"),
+        (
             lambda path: savemat(path, {"TestG50": np.arange(50)}),
             "expected TestG50 to be cells or structs, found 1x50 numbers",
         ),
@@ -109,7 +114,10 @@ def _folder(path: Path) -> None:
         (_missing, "not a readable MATLAB 5 file"),
         (_folder, "not a readable MATLAB 5 file"),
     ],
-    ids=["empty", "text", "7.3", "numbers", "other variable", "no variable", "checksum", "missing", "folder"],
+    ids=[
+        *("empty", "text", "7.3", "big-endian", "version 4", "numbers"),
+        *("other variable", "no variable", "checksum", "missing", "folder"),
+    ],
 )
 def test_another_file_is_named_for_what_it_is(tmp_path: Path, damage: Callable[[Path], None], says: str) -> None:
     path = tmp_path / "TestG50.mat"

@@ -1,5 +1,6 @@
 """Protocols: a worked toy example, rules against brute force, and what must hold for any of them."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 import psbench_data
 from psbench_data import UNLABELED, Protocol, Scenes
 from psbench_data.galleries import QueryList, by_rule, chosen_queries, drawn
-from psbench_data.protocol import Rest
+from psbench_data.protocol import Rest, match_iou_threshold
 from psbench_data.scenes import scenes_table
 from tests.conftest import EVALUATION
+from tests.judging import worlds as irregular
 
 RULES: tuple[Rest, ...] = ("all", "other-cameras", "same-camera")
 
@@ -102,6 +104,64 @@ def test_rules_equal_their_definition(world: list[tuple[list[int], int]], rule: 
     assert protocol.truth_boxes[:, 0].tolist() == [10 * k for k in firsts]
 
 
+def _allowed(protocol: Protocol, rule: str, own: int, scene: int) -> bool:
+    """Whether a rule adds a scene to a query's list, as the words of `Rest` say."""
+    cameras = protocol.scenes.camera_ids.tolist()
+    same = cameras[scene] == cameras[own]
+    return scene != own and {"none": False, "all": True, "other-cameras": not same, "same-camera": same}[rule]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_all_that_a_protocol_says_follows_from_its_table(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    test = irregular.scenes(rng)
+    protocol = irregular.protocol(rng, test)
+    settings = json.loads(protocol.table.schema.metadata[b"settings"])
+    pool = range(len(test)) if settings["pool"] is None else settings["pool"]
+    assert (protocol.rest, protocol.by_rule, protocol.pool.tolist()) == (settings["rest"], settings["by_rule"], [*pool])
+    rows, needed, truths = protocol.table.to_pylist(), set(), []
+    assert len(protocol.queries) == len(rows)
+    for q, row in enumerate(rows):
+        query, listed, own = protocol.queries[q], row["listed"], row["scene"]
+        assert (query.scene, query.box.tolist(), query.person_id, query.camera_id) == (
+            test.names[own], row["box"], row["person_id"], test[own].camera_id
+        )  # fmt: skip
+        rest = [i for i in pool if _allowed(protocol, settings["rest"], own, i) and i not in listed]
+        assert protocol.listed(q).tolist() == listed
+        assert np.flatnonzero(protocol.rest_of(q)).tolist() == rest
+        assert protocol.gallery(q).tolist() == [*dict.fromkeys(listed), *rest]
+        assert np.flatnonzero(protocol.searched(q)).tolist() == sorted({*listed, *rest})
+        assert protocol.gallery_sizes[q] == len(listed) + len(rest)
+        needed |= {*listed, *rest}
+        truths += [
+            (q, listed[entry], box, entry, settings["by_rule"] or listed[entry] not in listed[:entry])
+            for entry, box in zip(row["truth_entries"], row["truth_boxes"], strict=True)
+        ]
+    assert protocol.needed.tolist() == sorted(needed)
+    assert protocol.unanswerable.tolist() == [q for q, row in enumerate(rows) if not row["truth_entries"]]
+    assert protocol.listed_queries.tolist() == [q for q, row in enumerate(rows) for _ in row["listed"]]
+    columns = (
+        protocol.truth_queries, protocol.truth_scenes, protocol.truth_boxes, protocol.truth_entries,
+        protocol.truth_searched,
+    )  # fmt: skip
+    assert list(zip(*(column.tolist() for column in columns), strict=True)) == truths
+
+
+def test_queries_are_a_sequence() -> None:
+    scenes = _scenes([[0, 1], [0], [1]], cameras=[0, -1, 2])
+    asked = QueryList(np.array([0, 1, 2]), np.array([[0, 0, 8, 20]] * 3), np.array([0, 0, 1]))
+    protocol = _protocol(by_rule(scenes, asked), scenes)
+    queries = protocol.queries
+    assert [query.camera_id for query in queries] == [0, None, 2]
+    assert [query.scene for query in queries[::-2]] == ["2.jpg", "0.jpg"]
+    assert queries[-1].person_id == 1
+    assert queries.scene_names == ["0.jpg", "1.jpg", "2.jpg"]
+    with pytest.raises(IndexError):
+        queries[3]
+    assert repr(protocol) == "Protocol(toy/toy v1: 3 queries)"
+    assert protocol.fingerprint == scenes.fingerprint
+
+
 @settings(max_examples=50)
 @given(world=worlds, seed=st.integers(0, 2**32), data=st.data())
 def test_drawn_galleries_nest_and_hold_every_match(
@@ -173,3 +233,19 @@ def test_digests_tell_protocols_apart(name: str) -> None:
     digests = [dataset.protocol(p).digest for p in dataset.protocols]
     assert len(set(digests)) == len(digests)
     assert [psbench_data.load(name, root=EVALUATION / name).protocol(p).digest for p in dataset.protocols] == digests
+
+
+def test_a_digest_stays_what_entries_of_leaderboards_name() -> None:
+    scenes = _scenes([[0, 1], [0], [1], [0, UNLABELED], []], cameras=[1, 1, 1, 2, 2])
+    found = {rule: _protocol(by_rule(scenes, _query(scenes, 0, 0), rule), scenes).digest[:12] for rule in RULES}
+    assert found == {"all": "9cb4cb390b6c", "other-cameras": "26a1119485f4", "same-camera": "2582be6fa33f"}
+
+
+BOX = st.tuples(*[st.integers(0, 300).map(lambda n: n / 4)] * 2, *[st.integers(1, 300).map(lambda n: n / 4)] * 2)
+
+
+@given(box=BOX)
+def test_small_people_may_be_missed_by_five_pixels_a_side(box: tuple[float, ...]) -> None:
+    x, y, width, height = box
+    [threshold] = match_iou_threshold(np.array([[x, y, x + width, y + height]], np.float32))
+    assert threshold == pytest.approx(min(0.5, width * height / ((width + 10) * (height + 10))))

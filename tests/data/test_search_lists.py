@@ -139,36 +139,6 @@ def test_a_cell_of_structs_is_read_too(tmp_path: Path) -> None:
     assert files.read(path, "TestG50") == files.read_by_scipy(files.GOLDEN, "TestG50")
 
 
-def _big_endian(data: bytes) -> bytes:
-    """Elements with their bytes in the other order."""
-    width = {3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8}
-
-    def swapped(kind: int, content: bytes) -> bytes:
-        return np.frombuffer(content, f"V{width.get(kind, 1)}").view(f"<u{width.get(kind, 1)}").byteswap().tobytes()
-
-    done, at = b"", 0
-    while at < len(data):
-        kind, size = struct.unpack_from("<II", data, at)
-        if kind >> 16:
-            done += struct.pack(">I", kind) + swapped(kind & 0xFFFF, data[at + 4 : at + 8])
-            size = 0
-        else:
-            content = data[at + 8 : at + 8 + size]
-            padding = bytes(0 if kind == 14 else -size % 8)
-            done += struct.pack(">II", kind, size)
-            done += (_big_endian(content) if kind == 14 else swapped(kind, content)) + padding
-            size += len(padding)
-        at += 8 + size
-    return done
-
-
-def test_big_endian_files_are_read(tmp_path: Path) -> None:
-    content = files.uncompress(files.GOLDEN, tmp_path / "little.mat").read_bytes()
-    path = tmp_path / "big.mat"
-    path.write_bytes(content[:124] + b"\x01\x00MI" + _big_endian(content[128:]))
-    assert files.read(path, "TestG50") == files.read_by_scipy(files.GOLDEN, "TestG50")
-
-
 # Layouts that scipy does not write
 
 

@@ -10,10 +10,10 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from psbench import InputError, zoo
-from psbench.zoo.layers.oim import OIMLoss
+from psbench.zoo.layers.oim import OIMLoss, OIMLossOptions
 from tests.models.small import SMALL
 
 K, D, Q = 4, 6, 5
@@ -100,10 +100,52 @@ def test_gradient_uses_the_tables_before_the_update() -> None:
 
 
 def test_half_precision_features_keep_full_precision_tables() -> None:
+    oim, other = OIMLoss(K, D, queue_size=Q), OIMLoss(K, D, queue_size=Q)
+    for step in range(3):
+        x, ids = _embeddings(np.random.default_rng(step), 3).bfloat16(), torch.tensor([0, 1, -1])
+        expected = other(x.float(), ids)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = oim(x, ids)
+        assert loss.dtype == oim.table.dtype == torch.float32
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_half_precision_models_keep_full_precision_tables() -> None:
     oim = OIMLoss(K, D, queue_size=Q)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = oim(_embeddings(np.random.default_rng(2), 3).bfloat16(), torch.tensor([0, 1, -1]))
-    assert loss.dtype == oim.table.dtype == torch.float32
+    oim(_embeddings(np.random.default_rng(2), 3), torch.tensor([0, 1, -1]))
+    before = oim.table.clone(), oim.queue.clone()
+    for dtype in (torch.float16, torch.bfloat16):
+        nn.Sequential(oim).to(dtype)
+        assert torch.equal(oim.table, before[0])
+        assert torch.equal(oim.queue, before[1])
+    assert {tensor.device.type for tensor in oim.to("meta").buffers()} == {"meta"}
+
+
+SETTINGS = ("momentum", "scale", "normalise_rows", "queue_dims", "ids_beyond_table", "tables", "round_tables")
+
+
+def _said(oim: OIMLoss) -> tuple[Any, ...]:
+    return tuple(oim.table.shape), tuple(oim.queue.shape), *(getattr(oim, name) for name in SETTINGS)
+
+
+def test_options_reach_the_loss_and_have_its_defaults() -> None:
+    options = OIMLossOptions(
+        embedding_dim=7,
+        oim_queue_size=11,
+        oim_momentum=0.25,
+        oim_scale=12.0,
+        oim_normalise_rows=False,
+        oim_queue_dims=3,
+        oim_ids_beyond_table="queue",
+        oim_tables="per_rank",
+        oim_round_tables="bfloat16",
+    )
+    oim = OIMLoss.of(5, options)
+    assert _said(oim) == ((5, 7), (11, 7), 0.25, 12.0, False, 3, "queue", "per_rank", "bfloat16")
+    assert oim.num_identities is None
+    for plain in (OIMLoss(5, 256), OIMLoss.of(5, OIMLossOptions())):
+        assert _said(plain) == ((5, 256), (5000, 256), 0.5, 30.0, True, None, "refuse", "shared", "none")
+        assert plain.num_identities == 5
 
 
 def test_double_precision_is_kept() -> None:

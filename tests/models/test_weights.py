@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import pickle
+import resource
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,14 @@ def test_weights_can_be_read_by_whoever_reads_other_files(tmp_path: Path) -> Non
     _save("seqnet", tmp_path / "model.safetensors")
     (tmp_path / "other.txt").touch()
     assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1
+
+
+def test_equal_weights_are_equal_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        _save("oim", tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    with safe_open(tmp_path / "a", "pt") as file:
+        assert {"format", "model", "options", "fingerprint"} <= set(file.metadata())
 
 
 @pytest.mark.parametrize("name", JOINT)
@@ -115,19 +124,17 @@ def test_files_that_do_not_hold_what_they_say_are_refused(tmp_path: Path) -> Non
         load_weights(path)
 
 
-def test_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
     _save("seqnet", tmp_path / "model.safetensors")
     before = (tmp_path / "model.safetensors").read_bytes()
-
-    write = Path.write_bytes
-
-    def fail(path: Path, content: bytes) -> int:
-        write(path, content[:100])
-        raise OSError("disk full")
-
-    monkeypatch.setattr(Path, "write_bytes", fail)
-    with pytest.raises(OSError, match="disk full"):
-        _save("seqnet", tmp_path / "model.safetensors")
+    least, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # What a full disk does, to files of this process that grow beyond it.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, most))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            _save("seqnet", tmp_path / "model.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (least, most))
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [before]
 
 

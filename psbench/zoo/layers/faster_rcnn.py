@@ -20,6 +20,8 @@ from torchvision.ops import boxes as box_ops
 from psbench.zoo.layers.precision import full
 
 Positive = Annotated[int, Field(ge=1)]
+Several = Annotated[int, Field(ge=1, le=64)]
+"""A number of layers or of anchors: what is built one by one has to come to an end, whatever a file says."""
 Share = Annotated[float, Field(ge=0, le=1)]
 BackgroundIoU = Annotated[float, Field(ge=0, le=0.5)]
 ImageSize = tuple[int, int]
