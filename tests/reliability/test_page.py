@@ -1,0 +1,34 @@
+"""docs/reliability.md shows what campaigns found, and nothing else."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.reliability.__main__ import CAMPAIGNS
+from tests.reliability.page import PAGE, table, with_tables
+from tests.reliability.record import Row, keep, read
+
+
+def test_page_is_up_to_date() -> None:
+    page = PAGE.read_text("utf-8")
+    assert with_tables(page, read()) == page, "python -m tests.reliability.page"
+    assert set(re.findall(r"<!-- measured: (\w+) -->", page)) == set(CAMPAIGNS)
+    assert {row.campaign for row in read()} <= set(CAMPAIGNS)
+
+
+def test_nothing_ended_as_it_ought_not_to() -> None:
+    assert [row.fault for row in read() if row.failed] == []
+
+
+def test_a_row_takes_the_place_of_the_same_fault(tmp_path: Path) -> None:
+    path = tmp_path / "measured.json"
+    keep([Row("kill", "a killed", 2, {"went on": 2}), Row("disk", "full", 1, {"told": 1})], path)
+    keep([Row("kill", "a killed", 3, {"went on": 2, "lost": 1}, failed=1)], path)
+    assert [(row.fault, row.tried) for row in read(path)] == [("a killed", 3), ("full", 1)]
+    assert "| a killed | 3 | 2 went on; 1 lost. **1 ought not to have** |" in table(read(path))
+
+
+def test_outcomes_add_up() -> None:
+    with pytest.raises(ValueError, match="tried 3"):
+        Row("kill", "a killed", 3, {"went on": 2})
