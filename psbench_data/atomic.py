@@ -1,6 +1,7 @@
 """Files and folders that appear under their name whole or not at all.
 
-A killed process leaves at most a hidden `.name.xxxxxxxx` beside it, which nothing takes for the result.
+A killed process leaves at most a hidden `.name.xxxxxxxx` beside it, which nothing takes for the result. Who writes the
+same name a day later removes it.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 FULL = frozenset({errno.ENOSPC, errno.EFBIG, *([errno.EDQUOT] if hasattr(errno, "EDQUOT") else [])})
 """What only writing meets: a full disk, a file larger than allowed, a used up share of the disk."""
+_ABANDONED = 24 * 60 * 60
+"""Seconds without a change after which nobody works on a temporary file or folder any more."""
 
 
 @contextmanager
@@ -50,7 +55,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
     Raises:
         InputError: `path` exists and is not an empty folder, or cannot be made; if that is only found out when the
-            work is done, the temporary folder stays and the message names it.
+            work is done, it is kept in a folder that the message names.
         OSError: something in it cannot be written.
     """
     given, path = path, given_path(path).resolve()
@@ -61,6 +66,7 @@ def new_folder(path: Path) -> Iterator[Path]:
                 f"{given}: there is something here already. Give another folder, or remove this one first."
             )
         partial.mkdir(parents=True)
+        _sweep(path)
     except OSError as error:
         raise InputError(
             f"{given}: this folder cannot be made ({error.strerror}). Give one in a writable place."
@@ -76,6 +82,9 @@ def new_folder(path: Path) -> Iterator[Path]:
             path.rmdir()
         partial.replace(path)
     except OSError as error:
+        # Under a name that is not swept.
+        with suppress(OSError):
+            partial = partial.rename(partial.with_name(partial.name.removeprefix(".")))
         raise InputError(
             f"{given}: cannot be made now ({error.strerror}). The finished work is in {partial}: move it."
         ) from error
@@ -106,6 +115,7 @@ def new_file(path: Path) -> Iterator[Path]:
         try:
             yield partial
             partial.replace(path)
+            _sweep(path)
         finally:
             # The first error tells more than that there is nothing to remove.
             with suppress(OSError):
@@ -121,3 +131,21 @@ def write_image(image: Image, path: Path, form: Literal["JPEG", "PNG"], **option
 
 def _beside(path: Path) -> Path:
     return path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed processes left where they wrote `path`, as far as it can be removed."""
+    ours = re.compile(rf"\.{re.escape(path.stem)}\.[0-9a-f]{{8}}{re.escape(path.suffix)}")
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            if ours.fullmatch(entry.name) and time.time() - _changed(entry) > _ABANDONED:
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    Path(entry).unlink()
+
+
+def _changed(entry: os.DirEntry[str]) -> float:
+    """When anything in it was last written."""
+    inside = Path(entry).rglob("*") if entry.is_dir(follow_symlinks=False) else ()
+    return max([entry.stat(follow_symlinks=False).st_mtime, *(path.lstat().st_mtime for path in inside)])

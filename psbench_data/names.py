@@ -38,7 +38,8 @@ def is_device(name: str) -> bool:
 
 
 def harmless(text: str) -> str:
-    """Text for a terminal: characters that would control it, or reorder what is read, are spelt out; lines stay."""
+    """Text for a terminal or for XML: characters that would control it, or reorder what is read, are spelt out; lines
+    stay."""
     return _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], text)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from psbench.sight import Level, Sight
 from psbench_data.atomic import new_file
+from psbench_data.names import harmless
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -219,7 +220,8 @@ def _note(figure: Figure, words: str) -> None:
 def _save(figure: Figure, path: Path, title: str) -> Path:
     import matplotlib as mpl
 
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", parse_math=False)
+    # XML has no place for control characters, which names may hold.
+    figure.suptitle(harmless(title), x=0.01, ha="left", fontsize=11, fontweight="bold", parse_math=False)
     # Equal drawings are equal files.
     with mpl.rc_context({"svg.hashsalt": "psbench"}), new_file(path) as partial:
         figure.savefig(partial, bbox_inches="tight", metadata=_UNSAID[path.suffix])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psbench_data.atomic import new_file
+from psbench_data.names import harmless
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,11 +95,11 @@ def write_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
 
 
 def svg(figure: Figure) -> str:
-    """A figure as SVG, the same every time."""
+    """A figure as SVG, the same every time; XML has no place for control characters, which names may hold."""
     with styled():
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    return stream.getvalue()
+    return harmless(stream.getvalue())
 
 
 def inline_svg(figure: Figure, name: str) -> str:

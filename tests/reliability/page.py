@@ -26,6 +26,8 @@ def table(rows: Sequence[Row]) -> str:
         happened = "; ".join(f"{count:,} {what}" for what, count in row.outcomes.items() if count)
         wrong = f". **{row.failed:,} ought not to have**" if row.failed else ""
         lines.append(f"| {row.fault} | {row.tried:,} | {happened}{wrong}{row.note and f'. {row.note}'} |")
+    if len(rows) > 1:
+        lines.append(f"| **all** | **{sum(row.tried for row in rows):,}** | |")
     when = sorted({f"{row.date}, " + ", ".join(f"{of} {row.versions[of]}" for of in _PACKAGES) for row in rows})
     return "\n".join([*lines, "", *(f"{line}.  " for line in when)])
 

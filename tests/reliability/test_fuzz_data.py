@@ -44,9 +44,11 @@ def test_equal_faults_are_counted_once_and_some_are_kept(tmp_path: Path) -> None
     (tmp_path / "valid").mkdir()
     toys.write(tmp_path / "valid")
     found = Found(Box(toys.__name__, "KeyError", tmp_path / "valid"), tmp_path / "kept")
-    row = found.row(found.box.tried("damaged", 9), "damaged", "seed 0")
+    found.add("damaged", found.box.tried("damaged", 9))
+    row = found.row("seed 0")
     assert (row.tried, row.failed, row.outcomes) == (9, 9, {"failed: exception": 9})
-    assert "1 different faults" in row.note
+    assert row.note.startswith("9 damaged, seed 0")
+    assert row.note.endswith("1 different fault")
     kept = sorted(folder.name for folder in (tmp_path / "kept/KeyError").iterdir())
     assert kept == ["0", "1", "2"]
     assert "KeyError: 'key'" in (tmp_path / "kept/KeyError/0/verdict.txt").read_text()

@@ -8,6 +8,7 @@ import html
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -171,6 +172,19 @@ def test_drawings_write_words_and_no_formulas(table: str) -> None:
     assert "<script" not in text
     for word in words:
         assert any(drawn.startswith(word) for drawn in _drawn(text)), word
+
+
+# No font has these.
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_drawings_are_xml_whatever_names_hold(tmp_path: Path) -> None:
+    word = "a\x1b]0;b\x07\u202ec\x00"
+    sheet = fill(TABLES["table2"], measured("table2", [word]))
+    assert "a\\x1b]0;b\\x07" in "".join(ElementTree.fromstring(svg(draw_dots(sheet, title=word))).itertext())
+    grid = np.zeros((1, 1, 2))
+    level = Level("P3", grid, (8, 8), np.ones((1, 1), np.float32), np.ones((1, 1), np.float32))
+    nobody = np.zeros((0, 4), np.float32)
+    sight = Sight(nobody, nobody[:, 0], nobody[:, 0], nobody[:, :2], nobody[:, None, :2], np.zeros(1), [level], None)
+    ElementTree.parse(draw_activation(np.zeros((8, 8, 3), np.uint8), sight, tmp_path / "b.svg", title=word, people=1))
 
 
 def test_pictures_of_trainings_and_of_scenes_may_be_called_anything(tmp_path: Path) -> None:

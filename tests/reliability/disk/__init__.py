@@ -51,13 +51,13 @@ def rows(asked: argparse.Namespace) -> Iterator[Row]:
                 continue
             normal = usual(bench, command)
             if "full" in asked.faults:
-                yield from full.rows(bench, command, normal, asked.times)
+                yield full.row(bench, command, normal, asked.times)
             if "unwritable" in asked.faults:
-                yield from unwritable.rows(bench, command, normal)
+                yield unwritable.row(bench, command, normal)
             if "vanishing" in asked.faults:
                 yield from vanishing.rows(bench, command, normal, asked.times)
             if "together" in asked.faults:
-                yield from together.rows(bench, command, normal, asked.times, asked.seed)
+                yield together.row(bench, command, normal, asked.times, asked.seed)
     finally:
         gc.unfreeze()
         shutil.rmtree(folder, ignore_errors=True)

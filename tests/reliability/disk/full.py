@@ -8,6 +8,7 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
+from psbench.matches import counted
 from tests.reliability.disk.attempts import Bench, Usual, attempt, pages, spread
 from tests.reliability.disk.commands import Command
 from tests.reliability.disk.comparing import contents
@@ -15,12 +16,15 @@ from tests.reliability.disk.judging import Outcome, damage, differences, message
 from tests.reliability.record import Row
 
 
-def rows(bench: Bench, command: Command, normal: Usual, times: int) -> Iterator[Row]:
+def row(bench: Bench, command: Command, normal: Usual, times: int) -> Row:
     """Every way in which a write fails for want of room."""
-    note = f"it needs {-(-normal.room // 1024):,} KiB and {normal.inodes} files"
-    yield row_of(f"`{command.name}`: disk full after k bytes, or k files", _full(bench, command, normal, times), note)
-    yield row_of(f"`{command.name}`: a file that cannot grow beyond k bytes", _limited(bench, command, normal, times))
-    yield row_of(f"`{command.name}`: its output on a full disk", [_nowhere_to_say_it(bench, command, normal)])
+    outcomes = [
+        *_full(bench, command, normal, times),
+        *_limited(bench, command, normal, times),
+        _nowhere_to_say_it(bench, command, normal),
+    ]
+    needs = f"it needs {-(-normal.room // 1024):,} KiB and {counted(normal.inodes, 'file')}"
+    return row_of(f"`{command.name}`: no room for more than k bytes, k files, or k bytes of a file", outcomes, needs)
 
 
 def _full(bench: Bench, command: Command, normal: Usual, times: int) -> Iterator[Outcome]:

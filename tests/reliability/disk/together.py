@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
 
 from tests.reliability.disk.attempts import Bench, Usual
 from tests.reliability.disk.commands import Command
@@ -12,15 +11,12 @@ from tests.reliability.disk.judging import Outcome, differences, message_faults,
 from tests.reliability.record import Row
 
 
-def rows(bench: Bench, command: Command, normal: Usual, times: int, seed: int) -> Iterator[Row]:
+def row(bench: Bench, command: Command, normal: Usual, times: int, seed: int) -> Row:
     """At once, and the second within the time that the first takes."""
     chance = random.Random(f"{seed} {command.name}")
-    yield row_of(f"`{command.name}`: twice at once", (_both(bench, command, normal, 0) for _ in range(times)))
-    later = [chance.uniform(0, normal.seconds) for _ in range(times)]
-    yield row_of(
-        f"`{command.name}`: twice, the second while the first runs",
-        (_both(bench, command, normal, delay) for delay in later),
-    )
+    delays = [0.0] * times + [chance.uniform(0, normal.seconds) for _ in range(times)]
+    outcomes = (_both(bench, command, normal, delay) for delay in delays)
+    return row_of(f"`{command.name}`: two at once, and one while the other runs", outcomes)
 
 
 def _both(bench: Bench, command: Command, normal: Usual, delay: float) -> Outcome:

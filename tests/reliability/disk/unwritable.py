@@ -18,27 +18,25 @@ from tests.reliability.disk.judging import Outcome, damage, differences, message
 from tests.reliability.record import Row
 
 
-def rows(bench: Bench, command: Command, normal: Usual) -> Iterator[Row]:
-    """Every way in which a place cannot be written."""
+def row(bench: Bench, command: Command, normal: Usual) -> Row:
+    """Every way in which a place cannot be written, or is not there yet."""
     disk = bench.disk
-    protected = attempt(
-        bench, command, normal, spoil=disk.write_protect, mend=disk.free, reason=os.strerror(errno.EROFS)
-    )
-    yield row_of(f"`{command.name}`: a read-only disk", [protected])
-    refused = attempt(
-        bench,
-        command,
-        normal,
-        spoil=lambda: _let_write(bench.place, False),
-        mend=lambda: _let_write(bench.place, True),
-        before=obey_permissions,
-        reason=os.strerror(errno.EACCES),
-    )
-    yield row_of(f"`{command.name}`: folders that this account may not write in", [refused])
-    yield row_of(f"`{command.name}`: something else where it writes", _occupied(bench, command, normal))
-    yield row_of(f"`{command.name}`: folders that are not there yet", [_deep(bench, command)])
-    if command.cached:
-        yield row_of(f"`{command.name}`: a cache that cannot be written", _cacheless(bench, command, normal))
+    outcomes = [
+        attempt(bench, command, normal, spoil=disk.write_protect, mend=disk.free, reason=os.strerror(errno.EROFS)),
+        attempt(
+            bench,
+            command,
+            normal,
+            spoil=lambda: _let_write(bench.place, False),
+            mend=lambda: _let_write(bench.place, True),
+            before=obey_permissions,
+            reason=os.strerror(errno.EACCES),
+        ),
+        *_occupied(bench, command, normal),
+        _deep(bench, command),
+        *(_cacheless(bench, command, normal) if command.cached else ()),
+    ]
+    return row_of(f"`{command.name}`: read-only disks and folders, things in the way, folders to make", outcomes)
 
 
 def obey_permissions() -> None:

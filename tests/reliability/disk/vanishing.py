@@ -7,6 +7,7 @@ import shutil
 import struct
 import sys
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from tests.reliability.disk.attempts import Bench, Usual, attempt, spread
@@ -20,14 +21,17 @@ _EVENTS = frozenset(["open", "os.listdir", "os.scandir", "os.mkdir", "os.rename"
 
 
 def rows(bench: Bench, command: Command, normal: Usual, times: int) -> Iterator[Row]:
-    """Each of a command's inputs, and the folder that it writes into."""
-    moments = _moments(bench, command)
-    for words, name in command.reads.items():
-        outcomes = _vanished(bench, command, normal, bench.inputs / name, spread(times, moments))
-        yield row_of(f"`{command.name}`: {words} vanishes while it runs", outcomes)
-    for name in command.folders if command.whole else ():
-        outcomes = _removed(bench, command, normal, name, spread(times, moments))
-        yield row_of(f"`{command.name}`: the folder that it writes into is removed while it runs", outcomes)
+    """Each of a command's inputs, and the folder that it fills."""
+    moments = spread(times, _moments(bench, command))
+    if command.reads:
+        inputs = [_vanished(bench, command, normal, bench.inputs / name, moments) for name in command.reads.values()]
+        what = " or ".join([", ".join([*command.reads][:-1]), [*command.reads][-1]]).removeprefix(" or ")
+        yield row_of(f"`{command.name}`: {what} vanishes while it runs", chain.from_iterable(inputs))
+    if command.whole:
+        folders = [_removed(bench, command, normal, name, moments) for name in command.folders]
+        yield row_of(
+            f"`{command.name}`: the folder that it fills is removed while it runs", chain.from_iterable(folders)
+        )
 
 
 def at_moment(moment: int, do: Callable[[], object]) -> Callable[[], object]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from psbench.matches import counted
 from tests.reliability.fuzz.boxed import Box
 from tests.reliability.fuzz.judging import Verdict
 from tests.reliability.fuzz.mutating import Gone
@@ -19,7 +20,7 @@ from tests.reliability.fuzz.target import Target, targets
 from tests.reliability.fuzz.working import Kind, Tried
 from tests.reliability.record import Row
 
-_WORDS = {"read": "read", "refused": "refused with an InputError that names the file"}
+_WORDS = {"read": "read", "refused": "refused by name"}
 _KEPT_OF_A_FAULT = 3
 
 
@@ -34,23 +35,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def rows(asked: argparse.Namespace) -> Iterator[Row]:
-    """A row for the damaged inputs of each target, and one for those of hypothesis and atheris, where asked for."""
+    """A row for each target: its damaged inputs, and those of hypothesis and atheris, where asked for."""
     guided = asked.guided if importlib.util.find_spec("atheris") else 0
     if asked.guided and not guided:
         print("atheris is not installed, so nothing is guided by coverage: pip install --group fuzz", file=sys.stderr)
     for module, target in _chosen(asked.only):
         with tempfile.TemporaryDirectory() as valid:
             target.make(Path(valid))
-            box, seed = Box(module, target.name, Path(valid), asked.seed), f"seed {asked.seed}"
-            ways: list[tuple[str, Kind, float, str]] = [
-                ("damaged", "damaged", asked.inputs, f"inputs {asked.first:,} on of {seed}"),
-                ("drawn by hypothesis", "drawn", asked.drawn if target.drawn else 0, seed),
-                ("guided by coverage", "guided", guided, f"{guided:.0f} s with atheris, {seed}"),
+            box = Box(module, target.name, Path(valid), asked.seed)
+            found = Found(box, asked.keep)
+            ways: list[tuple[str, Kind, float]] = [
+                ("damaged", "damaged", asked.inputs),
+                ("drawn by hypothesis", "drawn", asked.drawn if target.drawn else 0),
+                ("guided by coverage", "guided", guided),
             ]
-            for what, kind, amount, how in ways:
+            for what, kind, amount in ways:
                 if amount:
-                    tried = box.tried(kind, amount, asked.first if kind == "damaged" else 0)
-                    yield Found(box, asked.keep).row(tried, what, how)
+                    found.add(what, box.tried(kind, amount, asked.first if kind == "damaged" else 0))
+        yield found.row(f"seed {asked.seed}" + (f" from input {asked.first:,} on" if asked.first else ""))
 
 
 def _chosen(only: Iterable[str] | None) -> list[tuple[str, Target]]:
@@ -71,32 +73,33 @@ class Found:
     Attributes:
         box: the target's.
         keep: the folder for those that fail.
+        ways: how many inputs were made in which way.
         outcomes: how often each was.
         faults: how often each fault was.
     """
 
     box: Box
     keep: Path
+    ways: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     seconds: float = 0
     memory: float = 0
 
-    def row(self, tried: Iterable[Tried], what: str, how: str) -> Row:
-        """Take all of them in, and say what happened."""
+    def add(self, way: str, tried: Iterable[Tried]) -> None:
+        """Take inputs of one way in."""
         for one in tried:
             self._add(one)
+            self.ways[way] += 1
+
+    def row(self, how: str) -> Row:
+        """What happened to all of them."""
+        made = ", ".join(f"{count:,} {way}" for way, count in self.ways.items())
+        bound = f"at most {self.seconds:.1f} s and {self.memory:,.0f} MiB"
+        several = f"; {counted(len(self.faults), 'different fault')}" if self.faults else ""
+        note = f"{made}, {how}; {bound}{several}"
         failed = sum(self.faults.values())
-        bound = f"at most {self.seconds:.1f} s of CPU and {self.memory:,.0f} MiB above a valid input's"
-        several = f"; {len(self.faults)} different faults" if self.faults else ""
-        return Row(
-            "fuzz",
-            f"{self.box.name}: {what}",
-            self.outcomes.total(),
-            dict(self.outcomes),
-            failed,
-            f"{how}; {bound}{several}",
-        )
+        return Row("fuzz", self.box.name, self.outcomes.total(), dict(self.outcomes), failed, note)
 
     def _add(self, one: Tried) -> None:
         verdict = one.verdict

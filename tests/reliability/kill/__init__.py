@@ -37,7 +37,7 @@ def rows(asked: argparse.Namespace) -> Iterator[Row]:
         job = known[name]
         tries = Tries(job, Runner(job.command, job.environment), folder / name)
         outcomes, failed, left = tried(tries, asked.times, asked.seed)
-        yield Row("kill", f"{job.name} killed", sum(outcomes.values()), dict(outcomes), failed, _note(left))
+        yield Row("kill", job.name, sum(outcomes.values()), dict(outcomes), failed, _note(left))
 
 
 def _note(left: int) -> str:
