@@ -28,7 +28,7 @@ def at_work(folder: Path, *, what: str) -> Iterator[None]:
         what: is done there, with an article: "a training".
 
     Raises:
-        InputError: it cannot be made, or another process is at work in it.
+        InputError: it cannot be made, another process is at work in it, or somebody removed it meanwhile.
     """
     made = not folder.exists()
     try:
@@ -46,6 +46,8 @@ def at_work(folder: Path, *, what: str) -> Iterator[None]:
             raise InputError(f"{folder}: {what} is at work here already. Wait for it, or give another folder.")
         try:
             yield
+            if not _is_at(folder, descriptor):
+                raise InputError(f"{folder}: was removed while {what} was at work here. Give the same command again.")
         finally:
             if made:
                 with suppress(OSError):
@@ -53,6 +55,13 @@ def at_work(folder: Path, *, what: str) -> Iterator[None]:
             let_go(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_at(folder: Path, descriptor: int) -> bool:
+    """Whether a folder is still the one that was opened."""
+    with suppress(OSError):
+        return os.path.samestat(folder.stat(), os.fstat(descriptor))
+    return False
 
 
 def hold(file: IO[Any] | int, *, patience: float) -> bool:

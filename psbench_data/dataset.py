@@ -79,8 +79,8 @@ class PersonSearchDataset:
         """
         if not (names := self.protocols):
             raise InputError(
-                f"{self.root}: no protocol, as there is nobody to search for. `psbench-data doctor {self.root}` says "
-                "what is missing."
+                f"{self.root}: no protocol, as there is nobody to search for. Run `psbench-data doctor {self.root}`: "
+                "it says what is missing."
             )
         return names
 

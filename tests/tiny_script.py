@@ -5,6 +5,7 @@ python -m tests.tiny_script --data-root DIR --output DIR
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from psbench.reporting.measured import Measured, MeasuredCost
@@ -24,6 +25,11 @@ TINY = {
     # An untrained network is sure of nothing; every box must come out to be looked at.
     "model_options.score_thresh_test": 0.0,
 }
+
+
+def changed(values: Mapping[str, object]) -> list[str]:
+    """The words of a command line that change options by dotted name."""
+    return [word for name, value in values.items() for word in ("--set", f"{name}={json.dumps(value)}")]
 
 
 def tiny(model: str, method: str, **more: bool) -> MeasuredRow:

@@ -121,11 +121,18 @@ class Journal:
             )
 
     def log_bytes(self) -> dict[str, int]:
-        """How long each log is, written to the disk."""
+        """How long each log is, written to the disk.
+
+        Raises:
+            InputError: somebody removed the log, as happens with its folder: what follows could not be trusted.
+        """
         if self._metrics is not None:
-            with naming(self._folder / METRICS_FILE):
+            path = self._folder / METRICS_FILE
+            with naming(path):
                 self._metrics.flush()
                 os.fsync(self._metrics.fileno())
+            if not os.fstat(self._metrics.fileno()).st_nlink:
+                raise InputError(f"{path}: was removed while training wrote it. Train again in a folder that stays.")
         return {name: path.stat().st_size for name in _LOGS if (path := self._folder / name).is_file()}
 
     def close(self) -> None:

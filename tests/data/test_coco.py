@@ -345,7 +345,7 @@ def test_where_nobody_is_known_the_keys_are_named(tmp_path: Path) -> None:
     assert "regular 1 6 5" in said("summary", "coco", str(root), *named)
     found = said("doctor", str(root), "--images", "skip", *named)
     assert "Protocols that can be used: regular, multi-view, same-camera." in found
-    with pytest.raises(InputError, match=r"no protocol, as there is nobody to search for. `psbench-data doctor"):
+    with pytest.raises(InputError, match=r"no protocol, as there is nobody to search for. Run `psbench-data doctor"):
         psbench_data.load("coco", root=root).require_protocols()
 
 

@@ -71,6 +71,28 @@ def test_many_numbers_make_four_bins_of_about_equally_many_queries() -> None:
     assert len(breakdown(per_query, "box_height", bins=np.int64(7))) == 7
 
 
+def test_edges_between_whole_numbers_are_whole_numbers() -> None:
+    per_query = _per_query(queries=6).assign(matches=1, ap=0.5)
+    result = breakdown(per_query, [1, 1, 1, 2, 2, 3], bins=2)
+    assert result["group"].tolist() == ["<2", ">=2"]
+    assert result["queries"].tolist() == [3, 3]
+
+
+def test_missing_numbers_are_in_no_bin() -> None:
+    per_query = _per_query(queries=6).assign(matches=1, ap=0.5, box_height=[20, np.nan, 150, 160, np.nan, 200])
+    result = breakdown(per_query, "box_height", bins=[100, 180])
+    assert result["group"].tolist() == ["<100", "100-180", ">=180", "unknown"]
+    assert result["queries"].tolist() == [1, 2, 1, 2]
+
+
+def test_intervals_are_drawn_as_they_are_asked_for() -> None:
+    per_query = _per_query()
+    result = breakdown(per_query, "camera_id", level=0.5, samples=200, seed=3)
+    first = per_query[(per_query["camera_id"] == 1) & (per_query["matches"] > 0)]
+    expected = cluster_bootstrap(first["ap"], first["person_id"], level=0.5, samples=200, seed=3)
+    assert (result["map_low"][0], result["map_high"][0]) == expected
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     seed=st.integers(0, 2**31),
@@ -133,6 +155,7 @@ def test_a_part_of_the_queries_can_be_broken_down() -> None:
     far = per_query[per_query["box_height"] < 200]
     result = breakdown(far, far["camera_id"])
     pd.testing.assert_frame_equal(result, breakdown(far.reset_index(drop=True), "camera_id"))
+    pd.testing.assert_frame_equal(result, breakdown(far, far["camera_id"].tolist()))
     _row(result[:1], far[far["camera_id"] == 1])
 
 
@@ -163,7 +186,7 @@ def test_what_cannot_be_grouped_is_refused() -> None:
         breakdown(per_query, "scene", bins=3)
     with pytest.raises(InputError, match="at least 2"):
         breakdown(per_query, "box_height", bins=1)
-    for bins in ([], [2, 1], [1, float("nan")], [[1, 2]]):
+    for bins in ([], [2, 1], [1, 1], [1, float("nan")], [[1, 2]]):
         with pytest.raises(InputError, match="ascending edges"):
             breakdown(per_query, "box_height", bins=bins)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="samples is 5"):

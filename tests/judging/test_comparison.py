@@ -14,6 +14,7 @@ import psbench
 from psbench import Evaluation, InputError, Predictions
 from psbench.evaluation.baselines import with_random_embeddings
 from psbench.evaluation.comparison import compare
+from psbench.evaluation.uncertainty import cluster_bootstrap
 from psbench_data import PersonSearchDataset
 
 
@@ -95,6 +96,16 @@ def test_the_other_way_round_is_the_mirror_image(evaluation: Evaluation) -> None
     assert (one.low, one.difference, one.high) == pytest.approx((-other.high, -other.difference, -other.low), abs=0.01)
 
 
+def test_intervals_are_drawn_as_they_are_asked_for(evaluation: Evaluation) -> None:
+    people, (a, b) = np.repeat(np.arange(30), 2), np.random.default_rng(0).uniform(size=(2, 60))
+    one, other = _with(evaluation, a, people), _with(evaluation, b, people)
+    result = compare(one, other, level=0.5, samples=200, seed=3)
+    assert (result.low, result.high) == pytest.approx(cluster_bootstrap(b - a, people, level=0.5, samples=200, seed=3))
+    plain = compare(one, other)
+    assert (plain.metric, plain.level, plain.samples, plain.seed) == ("map", 0.95, 10_000, 0)
+    assert (plain.low, plain.high) == pytest.approx(cluster_bootstrap(b - a, people, samples=10_000))
+
+
 def test_nothing_differs_from_itself(evaluation: Evaluation) -> None:
     result = compare(evaluation, evaluation)
     assert (result.difference, result.low, result.high, result.p_value) == (0, 0, 0, 1)
@@ -166,9 +177,17 @@ def test_different_protocols_are_refused_with_both_named(
     with pytest.raises(InputError, match=r"gallery-50, digest .* than b \(cuhk_sysu gallery-100"):
         compare(evaluation, other)
     fewer = dataclasses.replace(other, per_query=other.per_query[:5])
-    with pytest.raises(InputError, match=r"has 16 queries, .* has 5") as error:
+    with pytest.raises(InputError) as error:
         compare(evaluation, fewer)
-    assert len(error.value.faults) == 2
+    one, two = (
+        f"cuhk_sysu {name}, digest {golden.protocol(name).digest[:12]}" for name in ("gallery-50", "gallery-100")
+    )
+    assert error.value.faults == [
+        f"a is of another protocol ({one}) than b ({two}). Evaluate both under one protocol.",
+        f"a ({one}) has 16 queries, b ({two}) has 5, expected the same.",
+    ]
+    with pytest.raises(InputError, match="was given Predictions and str, expected two results of evaluate"):
+        compare(golden_predictions, "b")  # type: ignore[arg-type]
 
 
 def test_unknown_settings_are_refused(evaluation: Evaluation) -> None:

@@ -322,6 +322,23 @@ def test_a_box_of_a_scene_that_is_listed_twice_is_missed_unless_each_entry_is_se
     assert _played(RIGHT, protocol, "oim").lost == 0
 
 
+def test_true_boxes_that_cannot_be_found_are_missed() -> None:
+    result = _played(RIGHT, _stage([1, 1], [1]))
+    assert _causes(result) == pytest.approx(dict.fromkeys(CAUSES, 0.0) | {"missed": 1})
+    assert result.per_box.empty
+
+
+@pytest.mark.parametrize(("width", "cause"), [(9, "missed"), (10, "localisation"), (49, "localisation")])
+def test_a_tenth_of_the_person_is_a_poor_attempt(width: int, cause: str) -> None:
+    strip = [0, 0, width, 200]
+    result = _played({1: [(strip, 0.25)], 2: [(PERSON, 0.5)]}, _stage([1, 2, 3], [0, 1]))
+    assert _causes(result) == pytest.approx(dict.fromkeys(CAUSES, 0.0) | {cause: 1 / 2})
+    assert result.per_box["best_iou"].tolist() == pytest.approx([width / 100, 1])
+    before = _played({1: [(PERSON, 0.25), (strip, 0.5)]}, _stage([1], [0]))
+    wrong = "background" if cause == "missed" else cause
+    assert _causes(before) == pytest.approx(dict.fromkeys(CAUSES, 0.0) | {wrong: 1 / 2})
+
+
 def test_a_right_detection_that_is_searched_again_is_a_duplicate() -> None:
     protocol = _stage([1, 2], [0, 1], rest="all")
     assert _played(RIGHT, protocol).lost == 0
@@ -331,7 +348,12 @@ def test_a_right_detection_that_is_searched_again_is_a_duplicate() -> None:
 
 def test_every_true_box_has_a_row_that_says_what_became_of_it() -> None:
     found = {1: [(BESIDE, 0.75)], 2: [(PERSON, 0.5), (BESIDE, 0.25)]}
-    per_box = _played(found, _stage([1, 2, 3], [0, 1])).per_box
+    played = _played(found, _stage([1, 2, 3], [0, 1]))
+    assert played.per_query.to_numpy().tolist() == [[0, 0.25, 0.75, 0, 0.75, 0, 0, 0]]
+    assert played.per_query.columns.tolist() == ["query", "ap", "lost", *CAUSES]
+    per_box = played.per_box
+    assert per_box.columns.tolist()[:4] == ["query", "scene", "camera_id", "box_height"]
+    assert per_box.columns.tolist()[4:] == ["outcome", "best_iou", "similarity", "lost", *CAUSES]
     assert per_box["query"].tolist() == [0, 0]
     assert per_box["scene"].tolist() == ["1.jpg", "2.jpg"]
     assert per_box["camera_id"].isna().all()

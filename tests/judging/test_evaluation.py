@@ -9,6 +9,7 @@ import pytest
 import psbench
 from psbench import CBGM, InputError, Predictions
 from psbench.evaluation.baselines import with_random_embeddings
+from psbench.evaluation.uncertainty import cluster_bootstrap
 from psbench_data import PersonSearchDataset, Protocol
 from tests.conftest import predictions_of
 
@@ -54,6 +55,7 @@ def test_drawn_data_marks_every_evaluation(world: PersonSearchDataset) -> None:
     result = psbench.evaluate(nothing, protocol)
     assert result.synthetic
     assert json.loads(result.to_json())["synthetic"] is True
+    assert repr(result).endswith(f" {len(protocol.queries)} queries, synthetic)")
 
 
 def test_evaluation_carries_the_detection(
@@ -91,6 +93,17 @@ def test_json_has_numbers_at_full_precision(golden: PersonSearchDataset, golden_
     assert written["map"] == result.map
     assert written["protocol_digest"] == golden.protocol("gallery-100").digest
     assert written["detection"]["recall"] == result.detection.recall
+
+
+def test_intervals_are_those_of_the_people_searched_for(
+    golden: PersonSearchDataset, golden_predictions: Predictions
+) -> None:
+    result = psbench.evaluate(golden_predictions, golden.protocol("gallery-100"))
+    people, ap = result.per_query["person_id"], result.per_query["ap"]
+    assert result.confidence_interval() == cluster_bootstrap(ap, people, level=0.95, samples=2_000, seed=0)
+    asked = {"level": 0.5, "samples": 300, "seed": 3}
+    first = np.where(ap.isna(), np.nan, result.per_query["rank"] <= 2)
+    assert result.confidence_interval("top2", **asked) == cluster_bootstrap(first, people, **asked)
 
 
 def test_what_does_not_fit_the_protocol_is_refused_with_everything_listed(

@@ -16,6 +16,7 @@ from psbench_data import PersonSearchDataset, Protocol
 from psbench_data.galleries import by_rule
 from tests.judging import worlds
 from tests.judging.listings import pairs_of
+from tests.judging.stages import one_query
 
 
 @pytest.fixture(scope="module")
@@ -164,8 +165,9 @@ def test_differences_of_evaluators_are_told_where_they_matter(case: str, golden:
     assert found == {name: DIFFERENCES[case].get(name, []) for name in PRESETS}
 
 
-@pytest.mark.parametrize("pairwise", [False, True])
-def test_an_audit_is_every_presets_evaluation(pairwise: bool) -> None:
+@pytest.mark.parametrize("options", [{}, {"det_threshold": 0.3, "cbgm": CBGM(3, 2)}, {"keep": 3}])
+def test_an_audit_is_every_presets_evaluation(options: dict[str, Any]) -> None:
+    pairwise = "keep" in options
     rng = np.random.default_rng(1)
     test = worlds.scenes(rng)
     asked = worlds.queries(rng, test)
@@ -174,10 +176,10 @@ def test_an_audit_is_every_presets_evaluation(pairwise: bool) -> None:
         Protocol(f"drawn {i}", table, test, dataset=dataset, synthetic=True, version=1)
         for i, (table, dataset) in enumerate(zip(tables, ["prw", "movienet_cs"], strict=True))
     ][: 1 if pairwise else 2]
-    predictions: Any = worlds.predictions(rng, test, protocols[0], worlds.continuous, 4)
-    options: dict[str, Any] = {}
+    predictions: Any = worlds.predictions(rng, test, protocols[0], worlds.continuous, 4, context=True)
     if pairwise:
-        predictions, options = pairs_of(predictions, protocols[0]), {"keep": 20}
+        predictions = pairs_of(predictions, protocols[0])
+    asks = {"det_threshold": options.get("det_threshold"), "cbgm": "cbgm" in options, "pairwise": pairwise}
     table = audit(predictions, protocols, **options)
     rows = []
     for protocol in protocols:
@@ -194,6 +196,21 @@ def test_an_audit_is_every_presets_evaluation(pairwise: bool) -> None:
                 continue
             difference = found.map - default.map
             numbers = {"det_threshold": found.det_threshold, "map": found.map, "difference": difference}
-            words = "; ".join(rules.differences(protocol, pairwise=pairwise))
+            words = "; ".join(rules.differences(protocol, **asks))
             rows.append({**row, **numbers, "top1": found.top(1), "skipped": found.skipped, "rules": words})
     pd.testing.assert_frame_equal(table, pd.DataFrame(rows), check_dtype=False)
+
+
+def test_an_audit_says_which_evaluators_ask_for_more() -> None:
+    predictions, protocol = one_query([0.5, 0.25], right=True, own=False)
+    table = audit(predictions, [protocol])
+    assert table.columns.tolist() == (
+        ["protocol", "preset", "source", "published", "det_threshold", "map", "difference", "top1", "skipped", "rules"]
+    )
+    fails = table["preset"].isin(["alignps", "pstr"])
+    assert (
+        table["rules"].str.startswith("not possible: predictions: scene '0.jpg' is missing").tolist() == fails.tolist()
+    )
+    assert table.loc[fails, ["det_threshold", "map", "difference", "top1"]].isna().all(axis=None)
+    assert table.loc[~fails, "map"].tolist() == [1] * (len(PRESETS) - 2)
+    assert table["skipped"].tolist() == fails.astype(int).tolist()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from psbench.evaluation.uncertainty import cluster_bootstrap, metric_values
+from psbench.evaluation.uncertainty import cluster_bootstrap, metric_faults, metric_values
 from psbench_data import InputError
 
 
@@ -94,6 +94,15 @@ def test_the_seed_decides() -> None:
     assert cluster_bootstrap(values, people, seed=1) != cluster_bootstrap(values, people, seed=2)
 
 
+def test_more_draws_leave_less_to_chance() -> None:
+    """A bound varies by the root of how often is drawn: here ten times less."""
+    few, many = (
+        np.std([cluster_bootstrap(*_people(0), samples=samples, seed=seed)[0] for seed in range(20)])
+        for samples in (100, 10_000)
+    )
+    assert 5 < few / many < 20
+
+
 @pytest.mark.parametrize(("values", "people"), [([], []), ([np.nan, np.nan], [1, 2]), ([0.1, 0.9, np.nan], [1, 1, 2])])
 def test_one_person_says_nothing_of_others(values: list[float], people: list[int]) -> None:
     with warnings.catch_warnings():
@@ -124,6 +133,11 @@ def test_values_of_a_metric_leave_out_queries_without_a_match() -> None:
         np.testing.assert_array_equal(metric_values(per_query, metric), values)
         nullable = per_query.convert_dtypes()
         np.testing.assert_array_equal(metric_values(nullable, metric), values)
+
+
+@pytest.mark.parametrize("metric", ["map", "top1", "top10", "top23"])
+def test_the_name_of_a_metric_has_no_fault(metric: str) -> None:
+    assert metric_faults(metric) == []
 
 
 @pytest.mark.parametrize("metric", ["mAP", "top", "top0", "top-1", "top1.5", "rank"])

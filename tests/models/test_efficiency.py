@@ -33,6 +33,7 @@ from psbench.zoo.images import jpeg_tensor
 from psbench.zoo.weights import describe, file_digest, save_weights
 from psbench_data import InputError
 from tests.models.small import SMALL
+from tests.tiny_script import changed
 
 CPU = torch.device("cpu")
 SIZE = (96, 128)
@@ -394,7 +395,7 @@ def test_what_cannot_be_measured_is_said(how: dict[str, Any], says: str) -> None
 
 
 def test_the_command_prints_and_writes(tmp_path: Path) -> None:
-    sets = [part for key, value in _options("nae").items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    sets = changed(_options("nae"))
     path = tmp_path / "nae.json"
     words = ["efficiency", "nae", "--device", "cpu", "--size", "96x128", "--images", "2", "--people", "3", *sets]
     done = CliRunner().invoke(app, [*words, "--json", str(path)])

@@ -1,6 +1,5 @@
 """Ctrl-C: one line that says how it goes on, exit status 130, and what it says is true."""
 
-import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from psbench.reproduction import run_script
 from psbench.training import Run
 from psbench_data import PersonSearchDataset
 from tests.models.own import save_run
-from tests.tiny_script import CELLS, ROWS, TINY, write
+from tests.tiny_script import CELLS, ROWS, TINY, changed, write
 
 
 def _invoke(*arguments: object) -> Result:
@@ -48,7 +47,7 @@ def test_a_training_says_how_it_goes_on(
     world: PersonSearchDataset, tmp_path: Path, place: str, call: int, said: str
 ) -> None:
     folder = tmp_path / "run"
-    values = [word for name, value in TINY.items() for word in ("--set", f"{name}={json.dumps(value)}")]
+    values = changed(TINY)
     command = ("train", "seqnet", "--recipe", "seqnet-demo", "--root", world.root, "-o", folder, *values)
     with pytest.MonkeyPatch.context() as patch:
         _interrupt_at(patch, place, call)

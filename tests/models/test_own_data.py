@@ -16,6 +16,7 @@ from psbench_data import PersonSearchDataset
 from psbench_data.exporting.coco import export_coco
 from tests.models.looks import Looks
 from tests.models.small import SMALL
+from tests.tiny_script import changed
 
 DATA = ("--data", "coco", "-O", "person_id=track_id")
 
@@ -48,7 +49,7 @@ def test_it_is_trained_on_predicted_and_judged(root: Path, tmp_path: Path) -> No
     small = SMALL["seqnet"] | {"pretrained": False, "score_thresh_test": 0.0}
     values = {f"model_options.{name}": value for name, value in small.items()}
     values |= {"schedule.epochs": 1, "schedule.milestones": [], "workers": 0, "execution.precision": "fp32"}
-    changes = [word for name, value in values.items() for word in ("--set", f"{name}={json.dumps(value)}")]
+    changes = changed(values)
     _invoke("train", "seqnet", *DATA, "--root", root, "-o", tmp_path / "run", *changes)
     run = Run.load(tmp_path / "run")
     assert (run.recipe.name, run.recipe.dataset, run.record.num_identities) == ("seqnet-coco-changed", "coco", 6)

@@ -25,6 +25,7 @@ from tests.models.small import SMALL
 from tests.models.test_card import command_of, section
 from tests.models.test_crops import detections_in
 from tests.models.test_training import TINY, losses_of
+from tests.tiny_script import changed
 
 CROPS: dict[str, Recipe] = {
     name: recipe_for(f"{name}-demo").override(
@@ -183,15 +184,14 @@ def test_card_says_what_it_is_and_what_it_saw(run: Run) -> None:
 
 
 def test_command_takes_detections(run: Run, world: PersonSearchDataset, detections: Path, tmp_path: Path) -> None:
-    import json
 
     import typer
 
     app = typer.Typer()
     app.command()(train_command)
-    changed = {f"model_options.{key}": value for key, value in SMALL["reid_pcb"].items()}
-    changed |= {"schedule.epochs": 2, "schedule.milestones": [1], "batch_size": 5}
-    sets = [word for key, value in changed.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+    values = {f"model_options.{key}": value for key, value in SMALL["reid_pcb"].items()}
+    values |= {"schedule.epochs": 2, "schedule.milestones": [1], "batch_size": 5}
+    sets = changed(values)
     words = ["reid_pcb", "--recipe", "reid_pcb-demo", "--root", str(world.root), "--output", str(tmp_path / "run")]
     result = CliRunner().invoke(app, [*words, *sets, "--detections", str(detections)])
     assert result.exit_code == 0, result.output

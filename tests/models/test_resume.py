@@ -1,7 +1,6 @@
 """Interrupted training: it goes on as if nothing had happened, or says why it cannot."""
 
 import fcntl
-import json
 import os
 import shutil
 import signal
@@ -22,6 +21,7 @@ from psbench.training.trainer import Trainer
 from psbench.zoo.weights import file_digest
 from psbench_data import PersonSearchDataset
 from tests.models.test_training import TINY, losses_of
+from tests.tiny_script import changed
 
 VARIED = TINY.override(
     {
@@ -101,10 +101,10 @@ def test_killed_training_loses_the_steps_since_the_checkpoint(
     whole: dict[str, Run], world: PersonSearchDataset, tmp_path: Path
 ) -> None:
     """Killed at some moment, through the command; what it goes on with is the newest checkpoint."""
-    changed = TINY.to_dict()
-    values = {name: changed[name] for name in ("batch_size",)} | {"schedule.epochs": changed["schedule"]["epochs"]}
+    recipe = TINY.to_dict()
+    values = {name: recipe[name] for name in ("batch_size",)} | {"schedule.epochs": recipe["schedule"]["epochs"]}
     values |= {f"model_options.{name}": value for name, value in TINY.model_options.items()}
-    sets = [part for name, value in values.items() for part in ("--set", f"{name}={json.dumps(value)}")]
+    sets = changed(values)
     command = [
         *(sys.executable, "-m", "psbench.training", "seqnet", "--recipe", "seqnet-demo", "--root", str(world.root)),
         *("--output", str(tmp_path / "run"), "--resume", "--checkpoint-every", "1", *sets),
@@ -197,9 +197,9 @@ def test_only_the_same_training_goes_on(stopped: Path, world: PersonSearchDatase
         train(TINY, world, stopped, progress=False)
     with pytest.raises(InputError, match=r"other values"):
         train(TINY.override({"optimizer.momentum": 0.8}), world, stopped, resume=True, progress=False)
-    changed = TINY.override({"execution.images_per_process": 1, "execution.scale_lr": True})
+    other = TINY.override({"execution.images_per_process": 1, "execution.scale_lr": True})
     with pytest.raises(InputError) as error:
-        train(changed, world, stopped, resume=True, progress=False)
+        train(other, world, stopped, resume=True, progress=False)
     assert len(error.value.faults) == 2
     assert "images_per_process = 3, now 1" in error.value.faults[0]
     # What the result does not depend on may change.

@@ -1,6 +1,5 @@
 """Training in two processes: the same as in one, and an end with a message where one of them cannot go on."""
 
-import json
 import re
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from psbench_data import PersonSearchDataset
 from tests.models.launched_training import first_ones, keep_tables
 from tests.models.launching import ACCELERATE, TORCHRUN, launch
 from tests.models.test_training import TINY, losses_of
+from tests.tiny_script import changed
 
 CHANGES = {
     "batch_size": 4,
@@ -30,7 +30,7 @@ PROGRAM = ["-m", "tests.models.launched_training"]
 def _arguments(recipe: Recipe, dataset: PersonSearchDataset, run: Path) -> list[str]:
     values: dict[str, object] = {f"model_options.{name}": value for name, value in recipe.model_options.items()}
     values |= {"schedule.epochs": recipe.schedule.epochs} | CHANGES
-    sets = [part for name, value in values.items() for part in ("--set", f"{name}={json.dumps(value)}")]
+    sets = changed(values)
     where = ["--root", str(dataset.root), "--output", str(run), "--checkpoint-every", "2", "--resume"]
     return ["seqnet", "--recipe", "seqnet-demo", *where, "--validate-on", "gallery-50", *sets]
 

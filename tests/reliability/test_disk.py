@@ -1,10 +1,12 @@
 """Full disks, places that cannot be written, two processes in one folder: what the campaign found, in small."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -12,6 +14,7 @@ from typer.testing import CliRunner
 from psbench import InputError, locking
 from psbench.cli import app
 from psbench.reproduction import run_script
+from psbench.training.journal import Journal
 from psbench_data import PersonSearchDataset, load
 from psbench_data.cli import app as data_app
 from psbench_data.console import refusal
@@ -22,7 +25,7 @@ from tests.reliability.disk.commands import COMMANDS
 from tests.reliability.disk.comparing import contents
 from tests.reliability.disk.judging import Outcome, damage, message_faults, row_of
 from tests.reliability.disk.running import Ended
-from tests.tiny_script import CELLS, ROWS, write
+from tests.tiny_script import CELLS, ROWS, TINY, changed, write
 
 pytest.importorskip("resource", reason="systems without it have no such limit")
 _LIMITED = """
@@ -158,6 +161,42 @@ def test_one_works_in_a_folder_at_a_time(
         assert not contents(tmp_path / name)
     with locking.at_work(tmp_path / "found", what="this test"):
         pass
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_folder_that_was_removed_is_told(tmp_path: Path, again: bool) -> None:
+    folder = tmp_path / "found"
+
+    def remove() -> None:
+        with locking.at_work(folder, what="this test"):
+            folder.rmdir()
+            if again:
+                (folder / "later").mkdir(parents=True)
+
+    with pytest.raises(InputError, match="was removed while this test was at work"):
+        remove()
+
+
+@pytest.mark.parametrize("gone", [".", "metrics.jsonl"])
+def test_training_ends_when_what_it_wrote_is_removed(
+    world: PersonSearchDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    step, steps = Journal.step, []
+
+    def and_remove(journal: Journal, *values: Any) -> None:
+        step(journal, *values)
+        steps.append(values[0])
+        path = tmp_path / "run" / gone
+        if len(steps) == 1:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    monkeypatch.setattr(Journal, "step", and_remove)
+    words = ("train", "seqnet", "--recipe", "seqnet-demo", *changed(TINY), "--checkpoint-every", "2")
+    done = CliRunner().invoke(app, [*words, "--root", str(world.root), "-o", str(tmp_path / "run")])
+    assert done.exit_code == 1
+    assert "metrics.jsonl: was removed while training wrote it. Train again" in done.stderr
+    assert len(steps) == 2
+    assert not (tmp_path / "run/run.json").exists()
 
 
 def test_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:

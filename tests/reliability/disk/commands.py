@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from tests.models.small import SMALL
 from tests.reliability.disk.comparing import OLDER
-from tests.tiny_script import TINY
+from tests.tiny_script import TINY, changed
 
 BESIDE = "beside.txt"
 """A file in the same folder that is none of the command's."""
@@ -92,7 +91,7 @@ _FOUND: dict[str, str] = {
     "the manifest": "predictions/manifest.json",
 }
 _TINY = TINY | {f"model_options.{name}": value for name, value in SMALL["seqnet"].items()}
-_SETS = [word for name, value in _TINY.items() for word in ("--set", f"{name}={json.dumps(value)}")]
+_SETS = changed(_TINY)
 _DRAWN = ("--train-scenes", 12, "--train-identities", 4, "--test-identities", 4, "--height", 96, "--width", 128)
 COMMANDS = (
     Command(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from tests.leaderboard.making import card_file, honest
 from tests.models.own import pictures, save_run
 from tests.reliability.kill import found
 from tests.reliability.kill.found import Found
-from tests.tiny_script import TINY, WORLD
+from tests.tiny_script import TINY, WORLD, changed
 
 _MANY = dataclasses.replace(SMALL_WORLD, test_scenes=300, image_size=(48, 64), gallery_entries=(8,))
 """Test scenes for two pieces of a prediction."""
@@ -72,7 +71,7 @@ def jobs(inputs: Path) -> dict[str, Job]:
         inputs: what `make_inputs` has made.
     """
     few, many = inputs / "few/cuhk_sysu", inputs / "many/cuhk_sysu"
-    changes = [word for name, value in TINY.items() for word in ("--set", f"{name}={json.dumps(value)}")]
+    changes = changed(TINY)
     predict = ("--root", f"{many}", "--other-data", "-o", "predictions")
     judged = (f"{inputs}/predictions", "--root", f"{many}")
     there = "something here already"

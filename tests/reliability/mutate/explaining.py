@@ -43,7 +43,7 @@ class Explanations:
         ]
         self._single = {
             (function, change): group["why"]
-            for group in written["group"]
+            for group in written.get("group", ())
             for function, changes in group["mutants"].items()
             for change in changes
         }
