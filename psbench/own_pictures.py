@@ -125,7 +125,7 @@ def decoded(path: Path) -> Image:
             with opened_image(path) as image:
                 return _eight_bits(ImageOps.exif_transpose(image)).convert("RGB")
     except FileNotFoundError:
-        raise InputError(f"{printable(path)}: there is no such file.") from None
+        raise InputError(f"{printable(path)}: there is no such file. Give one that is there.") from None
     except Image.DecompressionBombError as error:
         raise InputError(f"{printable(path)}: too many pixels ({error}). Give a smaller copy.") from None
     # Pillow meets damaged files with OSError, SyntaxError, TypeError, struct.error, ...

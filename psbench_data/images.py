@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """What is decoded, by its contents. Pillow would hand some of the others to programs outside, whatever a file is
 called."""
+_LARGEST = 2**30
+"""Bytes of a file that is decoded: more than the most pixels take that are let, however they are stored."""
 _MOST_SCANS = 1000
 """Of a JPEG file. Progressive ones have about ten; each takes the time of a whole picture, and a few bytes."""
 
@@ -32,15 +34,27 @@ def opened_image(file: Path | bytes, *, headers_only: bool = False) -> Iterator[
     """
     from PIL import Image
 
-    with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS) as image:
-        if not headers_only:
-            # Pillow itself only warns up to twice as many.
-            if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
-                what = f"{image.width} x {image.height} pixels, expected at most {Image.MAX_IMAGE_PIXELS:,} in all"
-                raise Image.DecompressionBombError(what)
-            if image.format in ("JPEG", "MPO"):
-                _require_few_scans(file if isinstance(file, bytes) else file.read_bytes())
+    if headers_only:
+        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS) as image:
+            yield image
+        return
+    # Of a file, Pillow asks for as many bytes as a chunk says it has, and Python makes room for all of them first.
+    content = file if isinstance(file, bytes) else _read(file)
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        # Pillow itself only warns up to twice as many.
+        if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+            what = f"{image.width} x {image.height} pixels, expected at most {Image.MAX_IMAGE_PIXELS:,} in all"
+            raise Image.DecompressionBombError(what)
+        if image.format in ("JPEG", "MPO"):
+            _require_few_scans(content)
         yield image
+
+
+def _read(path: Path) -> bytes:
+    """Raises ValueError where a file is larger than any picture."""
+    if (size := path.stat().st_size) > _LARGEST:
+        raise ValueError(f"{size:,} bytes, expected at most {_LARGEST:,}")
+    return path.read_bytes()
 
 
 def _require_few_scans(jpeg: bytes) -> None:

@@ -6,6 +6,7 @@ import io
 import os
 import struct
 import threading
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -227,3 +228,23 @@ def test_progressive_files_are_read_as_before(tmp_path: Path) -> None:
             np.testing.assert_array_equal(
                 np.asarray(image.convert("RGB")), np.asarray(_scene(tmp_path / "a.jpg").image())
             )
+
+
+def test_no_room_is_made_for_what_a_chunk_only_says_it_has(tmp_path: Path) -> None:
+    content = _png(64, 48)
+    at = content.index(b"IDAT") - 4
+    (tmp_path / "a.png").write_bytes(content[:at] + struct.pack(">I", 2**31 - 1) + content[at + 4 :])
+    tracemalloc.start()
+    try:
+        assert decoded(tmp_path / "a.png").size == (64, 48)
+        assert tracemalloc.get_traced_memory()[1] < 2**27
+    finally:
+        tracemalloc.stop()
+
+
+def test_files_larger_than_any_picture_are_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "a.png").open("wb") as file:
+        file.write(_saved("PNG"))
+        file.truncate(2**30 + 1)
+    with pytest.raises(InputError, match="1,073,741,825 bytes, expected at most 1,073,741,824"):
+        decoded(tmp_path / "a.png")

@@ -129,7 +129,7 @@ def attempt(
             if first.status == 0:
                 if contents(bench.place) == otherwise:
                     return Outcome("ended well, with the result of doing without it")
-                if command.aware and any(command.aware in raw for raw in _state(bench.place).values()):
+                if any(words in raw for words in command.aware for raw in _state(bench.place).values()):
                     return Outcome("ended well, and says that it changed")
                 return Outcome("ended well, with the right result", tuple(differences(bench.place, normal.expected)))
             wrong = message_faults(first, [bench.disk.folder, *names], reason)

@@ -34,7 +34,7 @@ class Command:
         whole: of folders that fill while it works, the ends of the paths of the files that say that they are whole.
         reads: what of the inputs may vanish, relative to their folder, by words.
         cached: whether it opens a dataset.
-        aware: what stands in its results where an input was not as before any more.
+        aware: what may stand in its results where an input was not as before any more.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Command:
     whole: tuple[str, ...] = ()
     reads: dict[str, str] = field(default_factory=dict)
     cached: bool = True
-    aware: bytes = b""
+    aware: tuple[bytes, ...] = ()
 
     def prepare(self, inputs: Path, place: Path) -> None:
         """Put what was there before into an empty place: files that will be replaced, and one that is none of its."""
@@ -177,7 +177,7 @@ COMMANDS = (
             *(0, "--query", "IN/pictures/02.jpg", "-o", "OUT/found.html", "--json", "OUT/found.json"),
         ),
         files=("found.html", "found.json"),
-        aware=b'"changed": true',
+        aware=(b'"changed": true', b"This picture can no longer be read."),
         reads=_WEIGHTS | {"a picture": "pictures/01.jpg"},
         cached=False,
     ),
