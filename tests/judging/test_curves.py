@@ -8,7 +8,7 @@ import pytest
 
 import psbench
 from psbench import CBGM, Predictions
-from psbench.evaluation.listing import Listing, listing_of
+from psbench.evaluation.listing import DetectionListing, Listing, listing_of
 from psbench.evaluation.precision_recall import detection_curve, retrieval_curve
 from psbench.evaluation.spread import spread
 from psbench_data import PersonSearchDataset
@@ -24,7 +24,7 @@ def _listing(similarities: np.ndarray, pairwise: bool) -> Listing:
 
 
 def test_curves_of_one_person_reach_one() -> None:
-    predictions, protocol = one_query([0.5, 0.25], right=True, own=False)
+    predictions, protocol = one_query([0.5, 0.25], right=0, own=False)
     found = detection_curve(predictions, protocol.scenes, "default")
     assert (found.thresholds.tolist(), found.recall.tolist(), found.precision.tolist()) == ([1], [1], [0.5])
     curve = retrieval_curve(psbench.evaluate(predictions, protocol))
@@ -66,7 +66,18 @@ def test_bins_go_from_the_least_similarity_to_the_largest(pairwise: bool) -> Non
 
 
 def test_a_histogram_has_sixty_bins_unless_told_otherwise() -> None:
-    assert len(spread(_listing(np.linspace(0, 1, 20_000), pairwise=True)).right) == 60
+    counted = spread(_listing(np.linspace(0, 1, 20_000), pairwise=True))
+    assert (counted.right.shape, counted.right.dtype, counted.wrong.dtype) == ((60,), np.int64, np.int64)
+
+
+@pytest.mark.parametrize("stretch", [1, 2, 3, 4, 5])
+def test_a_right_detection_is_counted_once_wherever_a_tile_ends(stretch: int) -> None:
+    predictions, protocol = one_query(np.arange(5), right=3)
+    listing = listing_of(predictions, protocol, psbench.evaluate(predictions, protocol))
+    assert isinstance(listing, DetectionListing)
+    listing.similarities.stretch = stretch
+    counted = spread(listing)
+    assert (counted.right.sum(), counted.wrong.sum()) == (1, 4)
 
 
 @pytest.mark.parametrize("pairwise", [False, True])
@@ -76,16 +87,25 @@ def test_nothing_makes_one_empty_bin(pairwise: bool) -> None:
     assert counted.edges[0] < counted.edges[1]
 
 
-def test_similarities_that_company_raises_beyond_all_others_are_counted(
-    golden: PersonSearchDataset, golden_predictions: Predictions
+@pytest.mark.parametrize("value", [0.0, 0.5, -3.0])
+def test_equal_similarities_lie_in_one_bin_with_a_width(value: float) -> None:
+    counted = spread(_listing(np.full(2, value), pairwise=True))
+    assert (counted.right.tolist(), counted.wrong.tolist()) == ([0], [2])
+    assert counted.edges[0] <= value < counted.edges[1]
+
+
+@pytest.mark.parametrize("times", [4, -4])
+def test_similarities_that_company_moves_beyond_all_others_are_counted(
+    times: int, golden: PersonSearchDataset, golden_predictions: Predictions
 ) -> None:
     protocol, context = golden.protocol("gallery-50"), golden_predictions.context
     assert context is not None
-    long = dataclasses.replace(context, embeddings=context.embeddings * 4)
+    long = dataclasses.replace(context, embeddings=context.embeddings * times)
     predictions = dataclasses.replace(golden_predictions, context=long)
-    listing = listing_of(predictions, protocol, psbench.evaluate(predictions, protocol, cbgm=CBGM(10, 3)))
+    listing = listing_of(predictions, protocol, psbench.evaluate(predictions, protocol, cbgm=CBGM(10, 1)))
     hits = [listing.hits(q, 10**6) for q in answered(psbench.evaluate(predictions, protocol))]
-    assert max(found.similarities[0] for found in hits) > 2
+    similarities = np.concatenate([found.similarities for found in hits])
+    assert np.abs(similarities).max() == np.max(similarities * np.sign(times)) > 2
     counted = spread(listing)
     assert counted.right.sum() == sum(found.right.sum() for found in hits)
     assert counted.wrong.sum() == sum((~found.right).sum() for found in hits)
