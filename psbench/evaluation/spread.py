@@ -41,8 +41,8 @@ def spread(listing: Listing, *, bins: int = 60, progress: bool = False) -> Sprea
     """
     low, high = _range(listing)
     parts = _of_pairs(listing) if isinstance(listing, PairListing) else _of_detections(listing, progress)
-    # A similarity that equals the largest one lies in the last bin, and rounding throws none out; no bin is narrower than
-    # what float32 tells apart.
+    # A similarity that equals the largest one lies in the last bin, and rounding throws none out; no bin is narrower
+    # than what float32 tells apart.
     least = float(np.spacing(np.float32(max(abs(low), abs(high)))))
     width = max((high - low) * (1 + 1e-6) / _FINE, least)
     counts = np.zeros((2, _FINE), np.int64)

@@ -14,13 +14,13 @@ PERSON, ELSEWHERE = [0, 0, 20, 40], [50, 50, 60, 70]
 
 
 def one_query(
-    similarities: Sequence[float] | np.ndarray, *, right: bool = False, own: bool = True
+    similarities: Sequence[float] | np.ndarray, *, right: int | None = None, own: bool = True
 ) -> tuple[Predictions, Protocol]:
     """Somebody of scene 0 is searched for in scene 1, where such similar detections are.
 
     Args:
         similarities: of any number of detections.
-        right: whether the first of them is the person; all others are elsewhere.
+        right: which of them is the person, if one is; all others are elsewhere.
         own: whether the scene of the query is predicted, too, with nothing in it.
     """
     names, person, count = ["0.jpg", "1.jpg"], np.array([PERSON]), len(similarities)
@@ -29,7 +29,7 @@ def one_query(
     predictions = Predictions.from_arrays(
         names if own else names[1:],
         counts=[0, count] if own else [count],
-        boxes=np.array([PERSON, *[ELSEWHERE] * count][not right :][:count]).reshape(-1, 4),
+        boxes=np.array([PERSON if i == right else ELSEWHERE for i in range(count)]).reshape(-1, 4),
         scores=np.ones(count),
         embeddings=np.reshape(similarities, (-1, 1)),
         query_embeddings=[[1.0]],

@@ -103,9 +103,14 @@ def test_a_hundred_images_are_opened_and_the_last_one_among_them(tmp_path: Path)
     for count, opened in ((1, 1), (2, 2), (120, 100)):
         test = _pictures(tmp_path, count)
         assert resized_note(_predictions(test, {i: [BEYOND] for i in range(count)}), test) == _note(opened, opened)
-    # As boxes of the first and of the last scene are among those looked at.
+    # The first and the last scene are always among them.
     most = {0: [BEYOND] * 150, 119: [BEYOND] * 250, **{i: [[0, 0, 1, 1]] for i in range(1, 119)}}
     assert resized_note(_predictions(test, most), test) == _note(400, 498)
+
+
+def test_boxes_in_images_of_unknown_size_are_not_noted() -> None:
+    test = _scenes([None], root="nowhere")
+    assert resized_note(_predictions(test, {0: [BEYOND]}), test) == ""
 
 
 def test_nothing_predicted_is_nothing_to_note() -> None:
@@ -122,6 +127,7 @@ def test_a_bar_is_shown_on_request_while_images_are_opened(tmp_path: Path, monke
 
     monkeypatch.setattr("tqdm.tqdm", bar)
     test = _pictures(tmp_path, 2)
-    assert image_sizes(test, np.array([1])).tolist() == [[0, 0], [1, 1]]
+    sizes = image_sizes(test, np.array([1]))
+    assert (sizes.tolist(), sizes.dtype) == ([[0, 0], [1, 1]], np.int64)
     assert image_sizes(test, np.array([0, 1]), progress=True).tolist() == [[1, 1], [1, 1]]
     assert hidden == [True, False]

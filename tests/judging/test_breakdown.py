@@ -124,6 +124,8 @@ def test_every_counted_query_is_in_one_group(values: list) -> None:
 def test_few_numbers_and_names_that_are_numbers_are_not_binned() -> None:
     per_query = _per_query(queries=400)
     assert breakdown(per_query, "matches", samples=100)["group"].tolist() == [1, 2, 3]
+    for values, groups in ((20, 20), (21, 4)):
+        assert len(breakdown(per_query.assign(ap=0.5), np.arange(400) % values, samples=100)) == groups
     people = breakdown(per_query, "person_id", samples=100)
     assert people["group"].tolist() == sorted(per_query["person_id"][per_query["matches"] > 0].unique())
     assert people["map_low"].isna().all()
@@ -148,6 +150,7 @@ def test_values_of_ones_own_make_groups(of: type) -> None:
     assert result["group"][0] == ("night" if isinstance(of(["day"]), pd.Categorical) else "day")
     for group in ("day", "dusk", "night"):
         _row(result[result["group"] == group], per_query[light == group])
+    pd.testing.assert_frame_equal(result, breakdown(per_query.assign(light=of(light.tolist())), "light"))
 
 
 def test_a_part_of_the_queries_can_be_broken_down() -> None:
@@ -182,8 +185,8 @@ def test_what_cannot_be_grouped_is_refused() -> None:
         breakdown(per_query, [1, 2, 3])
     with pytest.raises(InputError, match="another index"):
         breakdown(per_query, per_query["box_height"].sort_values())
-    with pytest.raises(InputError, match="bins are for numbers"):
-        breakdown(per_query, "scene", bins=3)
+    with pytest.raises(InputError, match=r"bins are for numbers; by has values such as 's7\.jpg'"):
+        breakdown(per_query[7:].assign(ap=0.5), "scene", bins=3)
     with pytest.raises(InputError, match="at least 2"):
         breakdown(per_query, "box_height", bins=1)
     for bins in ([], [2, 1], [1, 1], [1, float("nan")], [[1, 2]]):

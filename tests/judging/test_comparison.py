@@ -50,6 +50,12 @@ def test_p_value_is_that_of_all_sign_flips_of_few_people(
     assert result.identities == people
 
 
+def test_two_people_can_be_exchanged_in_four_ways(evaluation: Evaluation) -> None:
+    """Two of them leave the total as far from 0; who does not differ changes nothing."""
+    a, b = (_with(evaluation, ap, [1, 2, 3]) for ap in ([0.5, 0.2, 0.4], [0.9, 0.5, 0.4]))
+    assert compare(a, b).p_value == 0.5
+
+
 def test_p_value_of_many_people_is_near_that_of_all_sign_flips(evaluation: Evaluation) -> None:
     rng = np.random.default_rng(3)
     person_ids = np.repeat(np.arange(14), 3)

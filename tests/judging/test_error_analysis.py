@@ -242,6 +242,7 @@ def test_parts_add_up_under_every_preset(preset: str, name: str) -> None:
 
 PERSON, OTHER, NOBODY = [0, 0, 100, 200], [300, 0, 400, 200], [600, 0, 700, 200]
 SECOND, BESIDE = [2, 0, 102, 200], [50, 0, 150, 200]  # Both of the person; the second one with IoU 1/3.
+HALF = [0, 0, 50, 200]
 Found = list[tuple[list[int], float]]
 
 
@@ -285,6 +286,7 @@ RIGHT: dict[int, Found] = {1: [(PERSON, 0.75)], 2: [(PERSON, 0.5)]}
         pytest.param({3: [(NOBODY, 0.5)]}, {"background": 1 / 6}, id="equals stand before"),
         pytest.param({1: [(PERSON, 0.75), (OTHER, 0.9)]}, {"other_person": (1 / 2 + 1 / 3) / 2}, id="confused"),
         pytest.param({1: [(PERSON, 0.75), (SECOND, 0.6)]}, {"duplicates": 1 / 6}, id="found twice"),
+        pytest.param({1: [(PERSON, 0.75), (HALF, 0.6)]}, {"duplicates": 1 / 6}, id="half of the person is enough"),
         pytest.param({1: [(PERSON, 0.75), (BESIDE, 0.6)]}, {"localisation": 1 / 6}, id="a poor box before a right one"),
         pytest.param({1: [(NOBODY, 0.75)]}, {"missed": 1 / 2, "background": 1 / 4}, id="one missed"),
         pytest.param({1: [(BESIDE, 0.75)]}, {"localisation": 3 / 4}, id="one found poorly"),

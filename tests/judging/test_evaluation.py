@@ -12,6 +12,8 @@ from psbench.evaluation.baselines import with_random_embeddings
 from psbench.evaluation.uncertainty import cluster_bootstrap
 from psbench_data import PersonSearchDataset, Protocol
 from tests.conftest import predictions_of
+from tests.judging.listings import pairs_of
+from tests.judging.stages import one_query
 
 Arrays = dict[str, np.ndarray]
 EXACT = 1e-9
@@ -102,8 +104,9 @@ def test_intervals_are_those_of_the_people_searched_for(
     people, ap = result.per_query["person_id"], result.per_query["ap"]
     assert result.confidence_interval() == cluster_bootstrap(ap, people, level=0.95, samples=2_000, seed=0)
     asked = {"level": 0.5, "samples": 300, "seed": 3}
+    assert result.confidence_interval("map", **asked) == cluster_bootstrap(ap, people, **asked)
     first = np.where(ap.isna(), np.nan, result.per_query["rank"] <= 2)
-    assert result.confidence_interval("top2", **asked) == cluster_bootstrap(first, people, **asked)
+    assert result.confidence_interval("top2") == cluster_bootstrap(first, people, samples=2_000)
 
 
 def test_what_does_not_fit_the_protocol_is_refused_with_everything_listed(
@@ -225,10 +228,18 @@ def test_threshold_outside_its_range_is_refused(
         psbench.evaluate(golden_predictions, golden.protocol("gallery-50"), det_threshold=threshold)
 
 
+def test_pairwise_predictions_have_no_detection() -> None:
+    predictions, protocol = one_query([0.25, 0.5], right=1)
+    written = json.loads(psbench.evaluate(pairs_of(predictions, protocol), protocol).to_json())
+    assert (written["map"], written["det_threshold"], written["detection"]) == (1, None, None)
+
+
 def test_what_is_printed_is_a_line(golden: PersonSearchDataset, golden_predictions: Predictions) -> None:
     """And not every array."""
     found = psbench.evaluate(golden_predictions, golden.protocol("gallery-50"))
     shown = f"mAP {100 * found.map:.2f}%, top-1 {100 * found.top(1):.2f}%, {len(found.per_query)} queries"
     assert repr(found) == f"Evaluation(gallery-50 of cuhk_sysu: {shown})"
+    second = psbench.evaluate(*one_query([0.25, 0.5], right=0))
+    assert repr(second) == "Evaluation(stage of stage: mAP 50.00%, top-1 0.00%, 1 queries)"
     counts = len(golden_predictions.scores), len(golden_predictions.scene_names)
     assert repr(golden_predictions).startswith(f"Predictions({counts[0]} detections in {counts[1]} scenes, ")

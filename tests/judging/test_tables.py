@@ -30,7 +30,7 @@ def test_tables_are_those_of_plain_loops(seed: int) -> None:
 
     def camera(scene: int) -> float:
         found = test[scene].camera_id
-        return np.nan if found is None else found
+        return np.nan if found is None else float(found)
 
     queries, boxes = [], []
     for q, query in enumerate(protocol.queries):

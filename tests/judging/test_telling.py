@@ -202,7 +202,7 @@ def test_an_audit_is_every_presets_evaluation(options: dict[str, Any]) -> None:
 
 
 def test_an_audit_says_which_evaluators_ask_for_more() -> None:
-    predictions, protocol = one_query([0.5, 0.25], right=True, own=False)
+    predictions, protocol = one_query([0.5, 0.25], right=0, own=False)
     table = audit(predictions, [protocol])
     assert table.columns.tolist() == (
         ["protocol", "preset", "source", "published", "det_threshold", "map", "difference", "top1", "skipped", "rules"]

@@ -92,6 +92,7 @@ def test_the_seed_decides() -> None:
     values, people = _people(0)
     assert cluster_bootstrap(values, people, seed=1) == cluster_bootstrap(values, people, seed=1)
     assert cluster_bootstrap(values, people, seed=1) != cluster_bootstrap(values, people, seed=2)
+    assert cluster_bootstrap(values, people) == cluster_bootstrap(values, people, level=0.95, samples=10_000, seed=0)
 
 
 def test_more_draws_leave_less_to_chance() -> None:
