@@ -46,7 +46,7 @@ class PersonSearchDataset:
         self._protocols: tuple[str, ...] | None = None
         # It stays what it is now, whatever becomes of its files. What is wrong with these need not be known yet.
         with suppress(InputError, OSError):
-            self._protocols = tuple(source.protocols())
+            self._protocols = self._listed_protocols()
         prints = [scenes.fingerprint for scenes in self._splits.values()]
         self.fingerprint = hashlib.sha256("/".join([self.name, *prints]).encode()).hexdigest()
 
@@ -68,8 +68,15 @@ class PersonSearchDataset:
         """The names that `protocol` takes: those whose files are there. (`coco` also takes other gallery sizes.)"""
         if self._protocols is None:
             with told_as_input_error(self.root):
-                self._protocols = tuple(self._source.protocols())
+                self._protocols = self._listed_protocols()
         return self._protocols
+
+    def _listed_protocols(self) -> tuple[str, ...]:
+        names = tuple(self._source.protocols())
+        if not names:
+            # Where the files of queries have gone meanwhile, this says so.
+            self._source.scene_files()
+        return names
 
     def require_protocols(self) -> tuple[str, ...]:
         """The names of the protocols, of which there must be one.

@@ -80,7 +80,7 @@ class MovieNetCs(Source):
 
     def scene_files(self) -> list[Path]:
         """Images, the training identities, and the pools and search lists."""
-        tests = [file for size, path in self._search_lists().items() for file in (self._pool(size), path)]
+        tests = [file for size, path in self._required_lists().items() for file in (self._pool(size), path)]
         return [self.root / "annotation/Images.mat", self._train_list, *tests]
 
     def protocol_files(self, name: str) -> list[Path]:
@@ -93,12 +93,7 @@ class MovieNetCs(Source):
         Training people are the rows of `Train_app<n>.mat`, test people the rows of the smallest search list, then those
         that only a larger one has.
         """
-        lists = self._search_lists()
-        if not lists:
-            raise InputError(
-                f"{self.root / LISTS}: no TestG2000.mat ... with annotation/pool_2000.mat ... is there, so there are "
-                "no queries. Extract the archive of annotations in full."
-            )
+        lists = self._required_lists()
         boxes: dict[str, np.ndarray] = {}
         pools: dict[str, None] = {}
         with Collected() as faults:
@@ -144,6 +139,14 @@ class MovieNetCs(Source):
             pool=read_pool(pool_file, test.positions),
             rest="all" if everything else "none",
             remark=self.remark,
+        )
+
+    def _required_lists(self) -> dict[int, Path]:
+        if lists := self._search_lists():
+            return lists
+        raise InputError(
+            f"{self.root / LISTS}: no TestG2000.mat ... with annotation/pool_2000.mat ... is there, so there are no "
+            "queries. Extract the archive of annotations in full."
         )
 
     def _search_lists(self) -> dict[int, Path]:

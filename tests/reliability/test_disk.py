@@ -1,10 +1,11 @@
 """Full disks, places that cannot be written, two processes in one folder: what the campaign found, in small."""
 
+import dataclasses
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ from psbench_data import PersonSearchDataset, load
 from psbench_data.cli import app as data_app
 from psbench_data.console import refusal
 from psbench_data.exporting.coco import export_coco
+from psbench_data.synthetic.cuhk_sysu import write_cuhk_sysu
+from psbench_data.synthetic.movienet_cs import write_movienet_cs
+from psbench_data.synthetic.world import WorldSpec
+from tests.conftest import SMALL_WORLD
 from tests.leaderboard.making import tree
 from tests.models.own import pictures, save_run
 from tests.reliability.disk.commands import COMMANDS
@@ -197,6 +202,26 @@ def test_training_ends_when_what_it_wrote_is_removed(
     assert "metrics.jsonl: was removed while training wrote it. Train again" in done.stderr
     assert len(steps) == 2
     assert not (tmp_path / "run/run.json").exists()
+
+
+@pytest.mark.parametrize(("name", "write_data"), [("cuhk_sysu", write_cuhk_sysu), ("movienet_cs", write_movienet_cs)])
+def test_lists_that_vanish_while_a_dataset_opens_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, write_data: Callable[[WorldSpec, Path], object]
+) -> None:
+    """Not taken for data in which there is nobody to search for."""
+    root, opened = tmp_path / "data", PersonSearchDataset._open_scenes
+    write_data(dataclasses.replace(SMALL_WORLD, gallery_entries=(8,)), root)
+
+    def and_remove(dataset: PersonSearchDataset) -> Any:
+        scenes = opened(dataset)
+        shutil.rmtree(root / "annotation")
+        return scenes
+
+    monkeypatch.setattr(PersonSearchDataset, "_open_scenes", and_remove)
+    dataset = load(name, root=root)
+    for ask in (lambda: dataset.protocols, dataset.require_protocols):
+        with pytest.raises(InputError, match=r"no TestG\d+\.mat .* is there, so there are no queries"):
+            ask()
 
 
 def test_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
