@@ -210,7 +210,7 @@ def test_lists_that_vanish_while_a_dataset_opens_are_told(
 ) -> None:
     """Not taken for data in which there is nobody to search for."""
     root, opened = tmp_path / "data", PersonSearchDataset._open_scenes
-    write_data(dataclasses.replace(SMALL_WORLD, gallery_entries=(8,)), root)
+    write_data(dataclasses.replace(SMALL_WORLD, gallery_entries=(20,)), root)
 
     def and_remove(dataset: PersonSearchDataset) -> Any:
         scenes = opened(dataset)
