@@ -16,12 +16,12 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from psbench.training.run import CHECKPOINTS, Validation
@@ -33,6 +33,7 @@ from psbench_data.validation import file_error
 
 _POSITION, _RANDOM = "position.json", "random.safetensors"
 _NAME = re.compile(r"step-\d{8,}")
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Position(BaseModel):
@@ -51,11 +52,11 @@ class Position(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    step: int
-    seconds: float
+    step: _Count
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     resumed: int
-    log_bytes: dict[str, int]
-    peak_memory: int = 0
+    log_bytes: dict[str, _Count]
+    peak_memory: _Count = 0
     best: Validation | None = None
     last: Validation | None = None
     scaler: dict[str, float | int] | None = None

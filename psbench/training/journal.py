@@ -188,7 +188,8 @@ def _cut(path: Path, size: int) -> None:
     """Keep so many bytes of a log, or the whole lines of a shorter one."""
     if path.is_file():
         with path.open("r+b") as file:
-            kept = file.read(size)
+            # No room is made for more than there is.
+            kept = file.read(min(size, path.stat().st_size))
             file.truncate(kept.rfind(b"\n") + 1)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,13 +12,45 @@ from psbench_data.atomic import new_file
 from tests.reliability.record import Row, read
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
-_PLACE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_PLACE = re.compile(r"(<!-- measured: (\w+)(?:, by (command|fault))? -->\n).*?(<!-- end -->)", re.DOTALL)
+_VANISHED = re.compile(r".*(?= vanishes while it runs)")
 _PACKAGES = ("python", "torch", "numpy")
 
 
 def with_tables(page: str, rows: Sequence[Row]) -> str:
-    """The page, with each campaign's table where it says `<!-- measured: CAMPAIGN -->` and, below, `<!-- end -->`."""
-    return _PLACE.sub(lambda at: f"{at[1]}{table([row for row in rows if row.campaign == at[2]])}\n{at[3]}", page)
+    """The page with tables in place.
+
+    Args:
+        page: says `<!-- measured: CAMPAIGN -->` and, below, `<!-- end -->` where a campaign's table belongs, or
+            `<!-- measured: CAMPAIGN, by command -->` or `by fault`, where rows are of a command and a fault each.
+        rows: of all campaigns.
+    """
+
+    def at(place: re.Match[str]) -> str:
+        chosen = [row for row in rows if row.campaign == place[2]]
+        return f"{place[1]}{table(_summed(chosen, place[3]) if place[3] else chosen)}\n{place[4]}"
+
+    return _PLACE.sub(at, page)
+
+
+def _summed(rows: Sequence[Row], by: str) -> list[Row]:
+    """Rows of "`command`: fault" put together, by either."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        command, _, fault = row.fault.partition(": ")
+        what = command if by == "command" else _VANISHED.sub("what it reads", fault, count=1)
+        groups.setdefault(what, []).append(row)
+    return [
+        dataclasses.replace(
+            group[-1],
+            fault=name,
+            tried=sum(row.tried for row in group),
+            outcomes=dict(sum((Counter(row.outcomes) for row in group), Counter[str]())),
+            failed=sum(row.failed for row in group),
+            note="",
+        )
+        for name, group in groups.items()
+    ]
 
 
 def table(rows: Sequence[Row]) -> str:

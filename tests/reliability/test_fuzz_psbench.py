@@ -286,3 +286,25 @@ def test_a_checkpoint_of_other_numbers_is_refused(
     save_file(stored | {name: change(stored[name]).contiguous()}, path)
     with pytest.raises(InputError, match=match):
         target.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"log_bytes": {"metrics.jsonl": -1}}, r"position\.json: .*log_bytes"),
+        ({"log_bytes": {"metrics.jsonl": 2**63}}, r"position\.json: .*log_bytes"),
+        ({"step": -1}, r"position\.json: step"),
+        ({"seconds": float("inf")}, r"position\.json: seconds"),
+    ],
+)
+def test_a_checkpoint_of_no_position_is_refused(tmp_path: Path, changes: dict[str, Any], match: str) -> None:
+    target = _TARGETS["checkpoint of a training"]
+    target.make(tmp_path)
+    [path] = tmp_path.rglob("position.json")
+    whole = json.loads(path.read_text())
+    path.write_text(json.dumps(whole | changes))
+    with pytest.raises(InputError, match=match):
+        target.read(tmp_path)
+    # Of a log that was cut, too, no more is read than is there.
+    path.write_text(json.dumps(whole | {"log_bytes": {"metrics.jsonl": 2**62}}))
+    assert target.read(tmp_path) is not None

@@ -13,7 +13,7 @@ from tests.reliability.record import Row, keep, read
 def test_page_is_up_to_date() -> None:
     page = PAGE.read_text("utf-8")
     assert with_tables(page, read()) == page, "python -m tests.reliability.page"
-    assert set(re.findall(r"<!-- measured: (\w+) -->", page)) == set(CAMPAIGNS)
+    assert set(re.findall(r"<!-- measured: (\w+)\b.* -->", page)) == set(CAMPAIGNS)
     assert {row.campaign for row in read()} <= set(CAMPAIGNS)
 
 
@@ -32,3 +32,16 @@ def test_a_row_takes_the_place_of_the_same_fault(tmp_path: Path) -> None:
 def test_outcomes_add_up() -> None:
     with pytest.raises(ValueError, match="tried 3"):
         Row("kill", "a killed", 3, {"went on": 2})
+
+
+def test_rows_of_commands_and_faults_can_be_put_together() -> None:
+    rows = [
+        Row("disk", "`a`: full", 2, {"told": 2}),
+        Row("disk", "`a`: an image vanishes while it runs", 3, {"told": 1, "went on": 2}),
+        Row("disk", "`b`: the weights vanishes while it runs", 4, {"lost": 4}, failed=4),
+    ]
+    page = "<!-- measured: disk, by {} -->\n<!-- end -->"
+    assert "| `a` | 5 | 3 told; 2 went on |\n| `b` | 4 | 4 lost." in with_tables(page.format("command"), rows)
+    by_fault = with_tables(page.format("fault"), rows)
+    assert "| full | 2 | 2 told |\n| what it reads vanishes while it runs | 7 | 1 told; 2 went on; 4 lost." in by_fault
+    assert "**4 ought not to have**" in by_fault
