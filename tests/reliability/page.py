@@ -12,7 +12,7 @@ from psbench_data.atomic import new_file
 from tests.reliability.record import Row, read
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
-_PLACE = re.compile(r"(<!-- measured: (\w+)(?:, by (command|fault))? -->\n).*?(<!-- end -->)", re.DOTALL)
+_PLACE = re.compile(r"(<!-- measured: (\w+)(, by fault)? -->\n).*?(<!-- end -->)", re.DOTALL)
 _VANISHED = re.compile(r".*(?= vanishes while it runs)")
 _PACKAGES = ("python", "torch", "numpy")
 
@@ -28,18 +28,17 @@ def with_tables(page: str, rows: Sequence[Row]) -> str:
 
     def at(place: re.Match[str]) -> str:
         chosen = [row for row in rows if row.campaign == place[2]]
-        return f"{place[1]}{table(_summed(chosen, place[3]) if place[3] else chosen)}\n{place[4]}"
+        return f"{place[1]}{table(_by_fault(chosen) if place[3] else chosen)}\n{place[4]}"
 
     return _PLACE.sub(at, page)
 
 
-def _summed(rows: Sequence[Row], by: str) -> list[Row]:
-    """Rows of "`command`: fault" put together, by either."""
+def _by_fault(rows: Sequence[Row]) -> list[Row]:
+    """Rows of "`command`: fault" put together."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        command, _, fault = row.fault.partition(": ")
-        what = command if by == "command" else _VANISHED.sub("what it reads", fault, count=1)
-        groups.setdefault(what, []).append(row)
+        fault = _VANISHED.sub("what it reads", row.fault.partition(": ")[2], count=1)
+        groups.setdefault(fault, []).append(row)
     return [
         dataclasses.replace(
             group[-1],
@@ -57,7 +56,8 @@ def table(rows: Sequence[Row]) -> str:
     """Markdown: each fault, how often it was tried, and what happened; below it when, and on what."""
     lines = ["| fault | tried | what happened |", "| --- | --: | --- |"]
     for row in rows:
-        happened = "; ".join(f"{count:,} {what}" for what, count in row.outcomes.items() if count)
+        most_first = sorted(row.outcomes.items(), key=lambda outcome: -outcome[1])
+        happened = "; ".join(f"{count:,} {what}" for what, count in most_first if count)
         wrong = f". **{row.failed:,} ought not to have**" if row.failed else ""
         lines.append(f"| {row.fault} | {row.tried:,} | {happened}{wrong}{row.note and f'. {row.note}'} |")
     if len(rows) > 1:
