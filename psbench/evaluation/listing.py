@@ -51,7 +51,7 @@ class DetectionListing:
     Attributes:
         search: what is asked.
         similarities: of the predictions' queries to the search's gallery.
-        reach: what no similarity exceeds, but for those that CBGM revised.
+        reach: what no similarity exceeds by more than rounding, but for those that CBGM revised.
     """
 
     search: Search

@@ -1,5 +1,7 @@
 """Rankings, curves and histograms: what reports show of an evaluation, against plain loops and scikit-learn."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 import psbench
-from psbench import CBGM, Predictions
+from psbench import CBGM, PRESETS, Predictions
 from psbench.evaluation.listing import Hits, listing_of
 from psbench.evaluation.precision_recall import detection_curve, retrieval_curve
 from psbench.evaluation.spread import spread
@@ -15,6 +17,7 @@ from psbench_data import PersonSearchDataset
 from tests.judging import worlds
 from tests.judging.listings import Ranked, answered, drawn_world, pairs_of, truth_of
 from tests.judging.oracle import iou
+from tests.judging.stages import ELSEWHERE, PERSON, one_query
 
 SEEDS = st.integers(0, 2**31)
 NO_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
@@ -120,6 +123,64 @@ def test_histograms_count_every_similarity_once(seed: int) -> None:
             values = np.clip(values, counted.edges[0], counted.edges[-1]).tolist()
             assert counts.tolist() == np.histogram(values, counted.edges)[0].tolist()
             assert counts.sum() == len(values)
+
+
+@pytest.mark.parametrize("pairwise", [False, True])
+def test_ranking_of_one_query_worked_out_by_hand(pairwise: bool) -> None:
+    boxes, protocol = one_query([0.5, 0.75, 0.5, 0.25, 0.5], right=2)
+    predictions = pairs_of(boxes, protocol) if pairwise else boxes
+    listing = listing_of(predictions, protocol, psbench.evaluate(predictions, protocol))
+    assert (listing.counted.tolist(), listing.targets.scenes.tolist()) == ([True], [1])
+    for top in (2, 4, EVERY):
+        hits = listing.hits(0, top)
+        assert hits.similarities.tolist() == [0.75, 0.5, 0.5, 0.5, 0.25][:top]
+        # Among equals, the right one stands last.
+        assert hits.targets.tolist() == [-1, -1, -1, 0, -1][:top]
+        assert hits.right.tolist() == [False, False, False, True, False][:top]
+        assert hits.boxes.tolist() == [*[ELSEWHERE] * 3, PERSON, ELSEWHERE][:top]
+        assert hits.scenes.tolist() == [1] * min(top, 5)
+        columns = hits.similarities, hits.targets, hits.boxes, hits.scenes
+        assert [column.dtype for column in columns] == [np.float64, np.int64, np.float32, np.int64]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("seed", range(4))
+def test_rankings_are_those_that_each_evaluator_counts(seed: int, preset: str) -> None:
+    rng = np.random.default_rng(seed)
+    test = worlds.scenes(rng)
+    protocol = worlds.protocol(rng, test)
+    predictions = worlds.predictions(rng, test, protocol, worlds.continuous, 4, context=True)
+    cbgm = CBGM(3, 3) if seed % 2 else None
+    evaluation = psbench.evaluate(predictions, protocol, preset=preset, cbgm=cbgm, det_threshold=0.2)
+    listing = listing_of(predictions, protocol, evaluation)
+    assert np.flatnonzero(listing.counted).tolist() == answered(evaluation)
+    found = evaluation.per_query["found"]
+    for q in answered(evaluation):
+        hits = listing.hits(q, EVERY)
+        targets = hits.targets[hits.right]
+        assert (listing.targets.queries[targets] == q).all()
+        assert hits.scenes[hits.right].tolist() == listing.targets.scenes[targets].tolist()
+        # A scene that is searched twice is listed once, and what is right in it is right for both of its boxes.
+        assert len(targets) == len({int(scene) for scene in hits.scenes[hits.right]}) <= found[q]
+        assert set(hits.scenes.tolist()) <= {*np.flatnonzero(protocol.searched(q)).tolist()}
+        assert (np.diff(hits.similarities) <= 0).all()
+        # As float32 rounds it, what is scaled to length one can be a little longer.
+        assert cbgm or (abs(hits.similarities) <= listing.reach * (1 + 1e-6)).all()
+
+
+def test_boxes_that_are_not_kept_are_in_no_ranking() -> None:
+    boxes, protocol = one_query([0.5, 0.75, 0.5, 0.25], right=2)
+    pairs = pairs_of(boxes, protocol)
+    listing = listing_of(pairs, protocol, psbench.evaluate(pairs, protocol, keep=1))
+    assert (listing.hits(0, EVERY).similarities.tolist(), listing.ranks.targets.tolist()) == ([0.75], [])
+
+
+def test_reach_is_the_product_of_the_longest_embeddings() -> None:
+    predictions, protocol = one_query([-3, 2, 0.5], right=0)
+    predictions = dataclasses.replace(predictions, query_embeddings=np.float32([[-1.5]]))
+    for preset, reach in (("default", 4.5), ("seqnet", 4.5), ("alignps", 1)):
+        evaluation = psbench.evaluate(predictions, protocol, preset=preset)
+        assert listing_of(predictions, protocol, evaluation).reach == reach
 
 
 def test_context_matching_counts_in_rankings_and_histograms(

@@ -8,10 +8,13 @@ import pytest
 import psbench
 from psbench import CBGM, PRESETS, Predictions
 from psbench.evaluation.auditing import audit
+from psbench.evaluation.judging import prepared
 from psbench.evaluation.listing import listing_of
 from psbench.evaluation.losses import error_analysis
+from psbench.evaluation.ranks import rank
 from psbench.evaluation.spread import spread
 from psbench_data import PersonSearchDataset
+from tests.judging.stages import one_query
 
 
 class _Bar:
@@ -69,3 +72,17 @@ def test_bars(
     assert all(bar.done == bar.total for bar in bars)
     # What is done at once shows none.
     assert {bar.options["delay"] for bar in bars} == {2}
+
+
+@pytest.mark.parametrize(("right", "sought"), [(None, 0), (0, 1)])
+@pytest.mark.parametrize(("options", "shown"), [({}, False), ({"progress": False}, False), ({"progress": True}, True)])
+def test_bar_of_a_search_counts_the_queries_that_anything_could_be_right_for(
+    right: int | None, sought: int, options: dict[str, bool], shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars: list[_Bar] = []
+    monkeypatch.setattr(_Bar, "made", bars, raising=False)
+    monkeypatch.setattr("tqdm.tqdm", _Bar)
+    predictions, protocol = one_query([0.5, 0.25], right=right)
+    rank(*prepared(predictions, [protocol], PRESETS["default"], 0.5), **options)
+    [bar] = bars
+    assert (bar.total, bar.done, bar.options["disable"]) == (sought, sought, not shown)
