@@ -103,7 +103,8 @@ def read_protocol(path: Path, test: Scenes) -> pa.Table:
     ]
     if rest not in get_args(Rest):
         faults.append(f"{path}: rest is {rest!r}, expected one of {', '.join(get_args(Rest))}. {_REMEDY}")
-    if pool is not None and not (isinstance(pool, list) and all(isinstance(i, int) for i in pool)):
+    # Truths are whole numbers to Python; numbers beyond 64 bits are none to numpy.
+    if pool is not None and not (isinstance(pool, list) and all(type(i) is int and abs(i) < 2**63 for i in pool)):
         faults.append(f"{path}: pool is no list of positions. {_REMEDY}")
     if not isinstance(by_rule, bool):
         faults.append(f"{path}: by_rule is {by_rule!r}, expected true or false. {_REMEDY}")

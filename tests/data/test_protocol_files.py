@@ -1,5 +1,6 @@
 """Protocols as files: read back as they were, and refused with everything that is wrong in them."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from psbench_data import InputError, Protocol, Scenes
 from psbench_data.galleries import protocol_table
+from psbench_data.parquet_sizes import bytes_in_memory
 from psbench_data.protocol_files import protocol_version, read_protocol, write_protocol
 from psbench_data.scenes import scenes_table
 from tests.judging import worlds
@@ -74,6 +76,34 @@ def test_columns_may_stand_in_any_order_and_others_beside_them(tmp_path: Path) -
     assert read_protocol(path, scenes).equals(protocol.table)
 
 
+def test_a_file_says_whose_scenes_and_identities_its_positions_are_of(tmp_path: Path) -> None:
+    """In a way that files written earlier are known by; all columns are compressed."""
+    scenes, path = _test_scenes(), tmp_path / "p.parquet"
+    write_protocol(path, _made(scenes))
+    said = pq.read_schema(path).metadata
+    assert said[b"scenes"] == scenes.fingerprint.encode()
+    assert said[b"identities"] == hashlib.sha256(b"anna\0bo").hexdigest().encode()
+    group = pq.read_metadata(path).row_group(0)
+    assert {group.column(i).compression for i in range(group.num_columns)} == {"ZSTD"}
+
+
+def test_damage_of_columns_that_nobody_reads_does_not_matter(tmp_path: Path) -> None:
+    scenes, path = _test_scenes(), tmp_path / "p.parquet"
+    protocol = _made(scenes)
+    write_protocol(path, protocol)
+    pq.write_table(pq.read_table(path).append_column("note", pa.array(["x", "y"])), path, use_dictionary=False)
+    group = pq.read_metadata(path).row_group(0)
+    note = group.column(group.num_columns - 1)
+    assert note.path_in_schema == "note"
+    content = bytearray(path.read_bytes())
+    page = slice(note.data_page_offset, note.data_page_offset + note.total_compressed_size)
+    content[page] = b"\xff" * note.total_compressed_size
+    path.write_bytes(content)
+    assert read_protocol(path, scenes).equals(protocol.table)
+    with pytest.raises(OSError, match="header failed"):
+        pq.read_table(path)
+
+
 def test_files_of_other_scenes_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "p.parquet"
     write_protocol(path, _made(_test_scenes()))
@@ -100,6 +130,8 @@ DAMAGES: dict[str, tuple[Callable[[pa.Table], pa.Table], list[str]]] = {
         "by_rule is 'no', expected true or false.",
     ]),
     "a position in the pool": (lambda t: _with_settings(t, pool=[0, "1"]), ["pool is no list of positions."]),
+    "truths in the pool": (lambda t: _with_settings(t, pool=[True, False]), ["pool is no list of positions."]),
+    "a number of many digits": (lambda t: _with_settings(t, pool=[0, 2**70]), ["pool is no list of positions."]),
     "columns": (
         lambda t: t.drop_columns(["box"]).set_column(0, "scene", t.column("scene").cast(pa.int64())), [
         "column 'scene': expected int32, found int64.",
@@ -116,6 +148,10 @@ DAMAGES: dict[str, tuple[Callable[[pa.Table], pa.Table], list[str]]] = {
     "empty fields": (
         lambda t: _with_column(_with_column(t, "scene", [None, 3]), "person_id", [0, None]),
         ["column 'scene' has empty fields.", "column 'person_id' has empty fields."],
+    ),
+    "empty fields in lists": (
+        lambda t: _with_column(_with_column(t, "listed", [[2, None], [1]]), "truth_boxes", [[[1, 2, None, 22]], []]),
+        ["column 'listed' has empty fields.", "column 'truth_boxes' has empty fields."],
     ),
     "positions": (
         lambda t: _with_settings(
@@ -155,6 +191,22 @@ def test_damaged_files_are_refused_with_everything_that_is_wrong(what: str, tmp_
     with pytest.raises(InputError) as error:
         read_protocol(path, scenes)
     assert error.value.faults == [f"{path}: {fault}{REMEDY}" for fault in faults]
+
+
+def test_a_file_may_take_so_much_memory_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Columns that nobody reads do not count."""
+    scenes, path = _test_scenes(), tmp_path / "p.parquet"
+    protocol = _made(scenes)
+    write_protocol(path, protocol)
+    pq.write_table(pq.read_table(path).append_column("note", pa.array(["x" * 5000, "y"])), path)
+    size = bytes_in_memory(path, protocol.table.column_names)
+    monkeypatch.setattr("psbench_data.protocol_files.most_bytes", lambda path: size)
+    assert read_protocol(path, scenes).equals(protocol.table)
+    monkeypatch.setattr("psbench_data.protocol_files.most_bytes", lambda path: size - 1)
+    with pytest.raises(InputError) as error:
+        read_protocol(path, scenes)
+    said = f"it would become {size:,} bytes in memory, expected at most {size - 1:,}"
+    assert error.value.faults == [f"{path}: not the Parquet file of a protocol ({said}).{REMEDY}"]
 
 
 @pytest.mark.parametrize("read", [protocol_version, lambda path: read_protocol(path, _test_scenes())])

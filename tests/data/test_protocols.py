@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import psbench_data
 from psbench_data import UNLABELED, Protocol, Scenes
-from psbench_data.galleries import QueryList, by_rule, chosen_queries, drawn
+from psbench_data.galleries import QueryList, by_rule, chosen_queries, drawn, protocol_table
 from psbench_data.protocol import Rest, match_iou_threshold
 from psbench_data.scenes import scenes_table
 from tests.conftest import EVALUATION
@@ -119,6 +119,7 @@ def test_all_that_a_protocol_says_follows_from_its_table(seed: int) -> None:
     settings = json.loads(protocol.table.schema.metadata[b"settings"])
     pool = range(len(test)) if settings["pool"] is None else settings["pool"]
     assert (protocol.rest, protocol.by_rule, protocol.pool.tolist()) == (settings["rest"], settings["by_rule"], [*pool])
+    assert (protocol.pool.dtype, protocol.truth_searched.dtype) == (np.int32, bool)
     rows, needed, truths = protocol.table.to_pylist(), set(), []
     assert len(protocol.queries) == len(rows)
     for q, row in enumerate(rows):
@@ -129,6 +130,7 @@ def test_all_that_a_protocol_says_follows_from_its_table(seed: int) -> None:
         rest = [i for i in pool if _allowed(protocol, settings["rest"], own, i) and i not in listed]
         assert protocol.listed(q).tolist() == listed
         assert np.flatnonzero(protocol.rest_of(q)).tolist() == rest
+        assert protocol.rest_of(q).dtype == protocol.searched(q).dtype == bool
         assert protocol.gallery(q).tolist() == [*dict.fromkeys(listed), *rest]
         assert np.flatnonzero(protocol.searched(q)).tolist() == sorted({*listed, *rest})
         assert protocol.gallery_sizes[q] == len(listed) + len(rest)
@@ -159,6 +161,7 @@ def test_queries_are_a_sequence() -> None:
     with pytest.raises(IndexError):
         queries[3]
     assert repr(protocol) == "Protocol(toy/toy v1: 3 queries)"
+    assert (protocol.name, protocol.dataset, protocol.version, protocol.synthetic) == ("toy", "toy", 1, True)
     assert protocol.fingerprint == scenes.fingerprint
 
 
@@ -200,13 +203,100 @@ def _splitmix64(x: int) -> int:
     return x ^ (x >> 31)
 
 
+def _shuffled(seed: int, stream: int, count: int) -> list[int]:
+    state = _splitmix64(_splitmix64(seed) + stream)
+    return sorted(range(count), key=lambda place: _splitmix64((state + place) % 2**64))
+
+
 def test_draw_is_the_same_for_ever() -> None:
     """Numbers were measured on these galleries: whoever changes the draw changes the protocol's version."""
     scenes = _scenes([[0], [0], *[[] for _ in range(10)]], cameras=[1] * 12)
-    state = _splitmix64(_splitmix64(7) + 0)
-    others = sorted(range(2, 12), key=lambda scene: _splitmix64((state + scene) % 2**64))
+    others = [scene for scene in _shuffled(7, 0, 12) if scene > 1]
     table = drawn(scenes, _query(scenes, 0, 0), 6, seed=7)
     assert table.column("listed").to_pylist() == [[1, *others[:5]]] == [[1, 8, 3, 2, 4, 10]]
+
+
+def _firsts(scenes: Scenes, person: int) -> dict[int, list[float]]:
+    """By scene, the first of a person's boxes in it."""
+    found = {}
+    for i, scene in enumerate(scenes):
+        mine = scene.boxes[scene.person_ids == person]
+        if len(mine):
+            found[i] = mine[0].tolist()
+    return found
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_galleries_are_drawn_and_queries_chosen_by_the_generators_order(seed: int) -> None:
+    """A query's scenes are shuffled in a stream of its own, a person's boxes in one of theirs."""
+    scenes = irregular.scenes(np.random.default_rng(seed), size=4 + seed)
+    queries = chosen_queries(scenes, seed)
+    expected = []
+    for person in range(scenes.num_identities):
+        of_person = _firsts(scenes, person)
+        by_camera: dict[int, int] = {}
+        for place in _shuffled(seed, person, len(of_person)):
+            scene = list(of_person)[place]
+            by_camera.setdefault(int(scenes.camera_ids[scene]), scene)
+        if len(of_person) > 1:
+            expected += [(scene, of_person[scene], person) for _, scene in sorted(by_camera.items())]
+    assert list(zip(*(column.tolist() for column in queries), strict=True)) == expected
+    for size in (1, 3, len(scenes) - 1):
+        rows = drawn(scenes, queries, size, seed).to_pylist()
+        assert len(rows) == len(expected)
+        for q, (row, (own, box, person)) in enumerate(zip(rows, expected, strict=True)):
+            hers = _firsts(scenes, person)
+            order = [scene for scene in _shuffled(seed, q, len(scenes)) if scene != own]
+            found = [scene for scene in order if scene in hers][:size]
+            others = [scene for scene in order if scene not in hers]
+            assert row == {
+                "scene": own, "box": box, "person_id": person, "listed": [*found, *others][:size],
+                "truth_entries": [*range(len(found))], "truth_boxes": [hers[scene] for scene in found],
+            }  # fmt: skip
+
+
+def test_a_scene_alone_has_no_gallery() -> None:
+    scenes = _scenes([[0, 1]], cameras=[1])
+    assert not len(chosen_queries(scenes, seed=0).scenes)
+    queries = QueryList(np.zeros(2, int), scenes[0].boxes, np.array([0, 1]))
+    for rule in RULES:
+        protocol = _protocol(by_rule(scenes, queries, rule), scenes)
+        assert protocol.gallery_sizes.tolist() == [0, 0]
+        assert protocol.unanswerable.tolist() == [0, 1]
+
+
+def test_where_nobody_is_seen_twice_nobody_is_searched_for() -> None:
+    """Also in no scene at all."""
+    for people in ([[0], [1, 2]], []):
+        scenes = _scenes(people, [1] * len(people))
+        queries = chosen_queries(scenes, seed=0)
+        assert [len(column) for column in queries] == [0, 0, 0]
+        assert [column.dtype for column in queries] == [np.int64, np.float32, np.int64]
+        assert queries.boxes.shape == (0, 4)
+        for table in (drawn(scenes, queries, 1, seed=0), by_rule(scenes, queries)):
+            assert table.schema == protocol_table([], np.zeros((0, 4)), [], [], [], []).schema
+            assert not table.num_rows
+
+
+def test_a_table_has_the_same_types_whatever_it_is_made_of() -> None:
+    """Those that the words about its file say, and settings beside them."""
+    box = [1.5, 2, 3, 4]
+    row = {"scene": 1, "box": box, "person_id": 3, "listed": [2, 0], "truth_entries": [1], "truth_boxes": [box]}
+    types = [
+        "int32", "fixed_size_list<item: float>[4]", "int64", "large_list<item: int32>", "large_list<item: int32>",
+        "large_list<item: fixed_size_list<item: float>[4]>",
+    ]  # fmt: skip
+    for dtype in (np.float64, np.float32):
+        boxes = np.array([box], dtype)
+        listed, entries = [np.array([2, 0], dtype)], [np.array([1], dtype)]
+        table = protocol_table(np.array([1], dtype), boxes, np.array([3], dtype), listed, entries, [boxes])
+        assert table.to_pylist() == [row]
+        assert dict(zip(table.column_names, map(str, table.schema.types), strict=True)) == dict(
+            zip(row, types, strict=True)
+        )
+        assert table.schema.metadata == {b"settings": b'{"rest": "none", "pool": null, "by_rule": false}'}
+    chosen = protocol_table([1], boxes, [3], listed, entries, [boxes], rest="all", pool=np.array([4, 2]), by_rule=True)
+    assert chosen.schema.metadata == {b"settings": b'{"rest": "all", "pool": [2, 4], "by_rule": true}'}
 
 
 def test_prw_at_full_scale_is_held_without_lists() -> None:

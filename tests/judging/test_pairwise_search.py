@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 import psbench
 from psbench import CBGM, Evaluation, InputError, PairwisePredictions, Predictions
+from psbench.evaluation.pairs import coverage_faults, pairwise_faults
+from psbench.evaluation.rules import Rules
 from psbench_data import Protocol, Scenes
 from tests.judging import oracle, worlds
 
@@ -164,6 +166,50 @@ def test_unknown_scenes_and_missing_queries_of_pairs_are_refused_together() -> N
     unknown, missing = error.value.faults
     assert "'nowhere.jpg' is not a test scene" in unknown
     assert "query 0 of drawn" in missing
+
+
+def test_galleries_are_to_be_searched_in_full_by_every_query_that_is_there() -> None:
+    """Scenes that nobody knows are passed over, as are queries that are not there."""
+    test, protocol, _ = _world(1)
+    names = ["nowhere.jpg", *test.names]
+    count = len(protocol.queries)
+    galleries = [protocol.gallery(q).tolist() for q in range(count)]
+    searched = [[scene for scene in gallery if scene not in (1, q)] for q, gallery in enumerate(galleries)]
+    listed = [(q, 0) for q in range(count)] + [(q, scene + 1) for q, scenes in enumerate(searched) for scene in scenes]
+    pairs = PairwisePredictions.from_arrays(
+        names,
+        queries=[q for q, _ in listed],
+        scenes=[scene for _, scene in listed],
+        counts=[0] * len(listed),
+        boxes=np.zeros((0, 4)),
+        similarities=[],
+        num_queries=count,
+    )
+
+    def told(queries: range) -> list[str]:
+        lacking = {q: sorted({*galleries[q]} - {*searched[q]}) for q in queries}
+        return [
+            f"query {q} of drawn was not searched in {len(scenes)} scenes of its gallery, for example "
+            f"{test.names[scenes[0]]!r}. List every pair; one without boxes has count 0."
+            for q, scenes in lacking.items()
+            if scenes
+        ]
+
+    rows = np.arange(count)
+    assert coverage_faults(pairs, protocol, Rules(), rows) == [f"predictions: {fault}" for fault in told(range(count))]
+    rows[:2] = -1
+    expected = [f"folder: {fault}" for fault in told(range(2, count))]
+    assert coverage_faults(pairs, protocol, Rules(), rows, "folder") == expected
+    assert len(expected) > 1
+    unknown = "predictions: scene 'nowhere.jpg' is not a test scene of this dataset."
+    assert pairwise_faults(pairs, protocol, Rules()) == [f"{unknown} Predict on the dataset that is evaluated."]
+    nothing = PairwisePredictions.from_arrays(
+        [], queries=[], scenes=[], counts=[], boxes=np.zeros((0, 4)), similarities=[], num_queries=count
+    )
+    lacking = pairwise_faults(nothing, protocol, Rules())
+    assert len(lacking) == sum(map(bool, galleries))
+    known = dataclasses.replace(pairs, scene_names=[test.names[0], *test.names])
+    assert pairwise_faults(known, protocol, Rules()) == coverage_faults(known, protocol, Rules(), np.arange(count))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from psbench import InputError, zoo
-from psbench.zoo.layers.oim import OIMLoss, OIMLossOptions
+from psbench.zoo.layers.oim import OIMLoss, OIMLossOptions, gather_rows
 from tests.models.small import SMALL
 
 K, D, Q = 4, 6, 5
@@ -118,7 +118,10 @@ def test_half_precision_models_keep_full_precision_tables() -> None:
         nn.Sequential(oim).to(dtype)
         assert torch.equal(oim.table, before[0])
         assert torch.equal(oim.queue, before[1])
-    assert {tensor.device.type for tensor in oim.to("meta").buffers()} == {"meta"}
+    oim.to("meta", torch.float16)
+    assert {(name, tensor.device.type, tensor.dtype) for name, tensor in oim.named_buffers()} == {
+        ("table", "meta", torch.float32), ("queue", "meta", torch.float32), ("queue_position", "meta", torch.int64)
+    }  # fmt: skip
 
 
 SETTINGS = ("momentum", "scale", "normalise_rows", "queue_dims", "ids_beyond_table", "tables", "round_tables")
@@ -153,6 +156,25 @@ def test_double_precision_is_kept() -> None:
     x = _embeddings(np.random.default_rng(2), 2).double()
     assert oim(x, torch.tensor([1, -1])).dtype == torch.float64
     assert torch.equal(oim.queue[0], x[1])
+
+
+def test_double_precision_is_kept_beside_tables_of_less() -> None:
+    oim, other = OIMLoss(K, D, queue_size=Q), OIMLoss(K, D, queue_size=Q)
+    for step in range(3):
+        x, ids = _embeddings(np.random.default_rng(step), 3), torch.tensor([0, 1, -1])
+        loss, expected = oim(x.double(), ids), other(x, ids)
+        assert (loss.dtype, oim.table.dtype) == (torch.float64, torch.float32)
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+        torch.testing.assert_close(oim.queue, other.queue)
+
+
+def test_what_is_made_on_the_way_lies_where_the_rows_are() -> None:
+    """Wherever tensors are made that nobody says a device of."""
+    oim, x, ids = OIMLoss(K, D, queue_size=Q), _embeddings(np.random.default_rng(0), 3), torch.tensor([0, 1, -1])
+    with torch.device("meta"):
+        oim(x, ids)
+    torch.testing.assert_close(oim.table[:2], x[:2])
+    torch.testing.assert_close(oim.queue[0], x[2])
 
 
 def test_first_step_costs_the_logarithm_of_all_rows() -> None:
@@ -243,6 +265,70 @@ def test_two_processes_keep_the_tables_of_one_that_sees_all_rows(tmp_path: Path)
         for step in range(len(STEPS)):
             single(*_rows(step, rank))
         torch.testing.assert_close(process["per_rank"], dict(single.state_dict()), rtol=0, atol=1e-6)
+
+
+def _in_place_of_processes(monkeypatch: pytest.MonkeyPatch, rank: int, sent: list[Tensor]) -> None:
+    """torch.distributed as one of two processes sees it, when the other one sends these tensors."""
+
+    def all_gather(parts: list[Tensor], tensor: Tensor) -> None:
+        theirs = sent.pop(0)
+        assert len(parts) == 2
+        assert (tensor.shape, tensor.dtype) == (theirs.shape, theirs.dtype)
+        parts[rank].copy_(tensor)
+        parts[1 - rank].copy_(theirs)
+
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(dist, "all_gather", all_gather)
+
+
+def _sent(x: Tensor, ids: Tensor, rows: int) -> list[Tensor]:
+    """Their number, and they, filled up with nonsense."""
+    fill = (0, rows - len(x))
+    return [torch.tensor([len(x)]), F.pad(x, (0, 0, *fill), value=7), F.pad(ids, fill, value=99)]
+
+
+def test_rows_of_other_processes_count_as_if_all_were_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, shared = OIMLoss(K, D, queue_size=Q), [OIMLoss(K, D, queue_size=Q) for _ in range(2)]
+    steps = [(_rows(step, 0), _rows(step, 1)) for step in range(len(STEPS))]
+    joined = [(torch.cat([first[0], other[0]]), torch.cat([first[1], other[1]])) for first, other in steps]
+    losses = [one(*rows).item() for rows in joined]
+    for rows, expected, loss in zip(steps, joined, losses, strict=True):
+        costs = []
+        for rank, oim in enumerate(shared):
+            sent = _sent(*rows[1 - rank], max(len(ids) for _, ids in rows))
+            _in_place_of_processes(monkeypatch, rank, list(sent))
+            for found, all_rows in zip(gather_rows(*rows[rank]), expected, strict=True):
+                torch.testing.assert_close(found, all_rows, rtol=0, atol=0)
+            _in_place_of_processes(monkeypatch, rank, sent)
+            costs.append(oim(*rows[rank]).item())
+        assert np.mean(costs) == pytest.approx(loss, rel=1e-5)
+    for oim in shared:
+        torch.testing.assert_close(oim.state_dict(), one.state_dict(), rtol=0, atol=1e-6)
+
+
+def test_tables_of_each_process_see_no_rows_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, alone = OIMLoss(K, D, queue_size=Q), OIMLoss(K, D, queue_size=Q, tables="per_rank")
+    rows = _embeddings(np.random.default_rng(0), 3), torch.tensor([0, 1, -1])
+    loss = one(*rows)
+    _in_place_of_processes(monkeypatch, 0, [])
+    assert torch.equal(alone(*rows), loss)
+    assert torch.equal(alone.table, one.table)
+
+
+def test_numbers_of_rows_are_sent_from_where_the_rows_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = torch.ones(2, D), torch.tensor([0, 1])
+    _in_place_of_processes(monkeypatch, 0, [])
+    devices = []
+
+    def all_gather(parts: list[Tensor], tensor: Tensor) -> None:
+        devices.extend([tensor.device.type, *(part.device.type for part in parts)])
+        raise InterruptedError
+
+    monkeypatch.setattr(dist, "all_gather", all_gather)
+    with torch.device("meta"), pytest.raises(InterruptedError):
+        gather_rows(*rows)
+    assert devices == ["cpu"] * 3
 
 
 @pytest.mark.parametrize("kept", ["float16", "bfloat16"])
