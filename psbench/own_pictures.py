@@ -130,7 +130,7 @@ def decoded(path: Path) -> Image:
         raise InputError(f"{printable(path)}: too many pixels ({error}). Give a smaller copy.") from None
     # Pillow meets damaged files with OSError, SyntaxError, TypeError, struct.error, ...
     except Exception as error:
-        why = printable(str(error).removesuffix(f" {str(path)!r}"))
+        why = printable(str(error))
         raise InputError(
             f"{printable(path)}: not a picture that can be read ({why}). Give a JPEG or PNG file."
         ) from error

@@ -35,12 +35,12 @@ def opened_image(file: Path | bytes, *, headers_only: bool = False) -> Iterator[
     from PIL import Image
 
     if headers_only:
-        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS) as image:
+        with _identified(file) if isinstance(file, bytes) else Image.open(file, formats=FORMATS) as image:
             yield image
         return
     # Of a file, Pillow asks for as many bytes as a chunk says it has, and Python makes room for all of them first.
     content = file if isinstance(file, bytes) else _read(file)
-    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+    with _identified(content) as image:
         # Pillow itself only warns up to twice as many.
         if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
             what = f"{image.width} x {image.height} pixels, expected at most {Image.MAX_IMAGE_PIXELS:,} in all"
@@ -48,6 +48,16 @@ def opened_image(file: Path | bytes, *, headers_only: bool = False) -> Iterator[
         if image.format in ("JPEG", "MPO"):
             _require_few_scans(content)
         yield image
+
+
+def _identified(content: bytes) -> Image:
+    """Raises UnidentifiedImageError, which Pillow lets name the object that it was given."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        return Image.open(io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise UnidentifiedImageError("cannot identify image file") from None
 
 
 def _read(path: Path) -> bytes:

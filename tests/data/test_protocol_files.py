@@ -131,7 +131,11 @@ DAMAGES: dict[str, tuple[Callable[[pa.Table], pa.Table], list[str]]] = {
     ]),
     "a position in the pool": (lambda t: _with_settings(t, pool=[0, "1"]), ["pool is no list of positions."]),
     "truths in the pool": (lambda t: _with_settings(t, pool=[True, False]), ["pool is no list of positions."]),
-    "a number of many digits": (lambda t: _with_settings(t, pool=[0, 2**70]), ["pool is no list of positions."]),
+    "a number of 65 bits": (lambda t: _with_settings(t, pool=[0, 2**63]), ["pool is no list of positions."]),
+    "a number of 64 bits": (
+        lambda t: _with_settings(t, pool=[0, 2**63 - 1]),
+        ["pool has values from 0 to 9223372036854775807, expected 0 to 2."],
+    ),
     "columns": (
         lambda t: t.drop_columns(["box"]).set_column(0, "scene", t.column("scene").cast(pa.int64())), [
         "column 'scene': expected int32, found int64.",

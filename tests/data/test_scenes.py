@@ -42,6 +42,9 @@ def test_missing_and_broken_images_are_named(world_root: Path, tmp_path: Path) -
         first.image()
     with pytest.raises(InputError, match="does not decode"):
         third.image()
+    third.path.write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"does not decode \(cannot identify image file\)\. Replace"):
+        third.image()
     with pytest.raises(InputError) as error:
         dataset.split("test").require_images()
     assert [str(first.path) in error.value.faults[0], str(second.path) in error.value.faults[1]] == [True, True]
