@@ -57,9 +57,9 @@ def table(rows: Sequence[Row]) -> str:
     lines = ["| fault | tried | what happened |", "| --- | --: | --- |"]
     for row in rows:
         most_first = sorted(row.outcomes.items(), key=lambda outcome: -outcome[1])
-        happened = "; ".join(f"{count:,} {what}" for what, count in most_first if count)
-        wrong = f". **{row.failed:,} ought not to have**" if row.failed else ""
-        lines.append(f"| {row.fault} | {row.tried:,} | {happened}{wrong}{row.note and f'. {row.note}'} |")
+        happened = [f"{count:,} x {what}" for what, count in most_first if count]
+        happened += [f"**{row.failed:,} ought not to have**"] if row.failed else []
+        lines.append(f"| {row.fault} | {row.tried:,} | {'<br>'.join([*happened, *([row.note] if row.note else [])])} |")
     if len(rows) > 1:
         lines.append(f"| **all** | **{sum(row.tried for row in rows):,}** | |")
     when = sorted({f"{row.date}, " + ", ".join(f"{of} {row.versions[of]}" for of in _PACKAGES) for row in rows})

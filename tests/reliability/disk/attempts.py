@@ -146,7 +146,7 @@ def attempt(
         # What a process left that was ended with others may be swept out now; it would be among the differences.
         wrong = [one for one in wrong if not one.endswith(LEFT_BEHIND)]
         wrong += [f"the second time: {second}"] if second.status else differences(bench.place, normal.expected)
-        return Outcome("one message; the same command then completed", tuple(wrong))
+        return Outcome("one message, and the same command completed later", tuple(wrong))
 
 
 def _state(place: Path) -> dict[str, bytes]:
